@@ -13,7 +13,14 @@ import java.time.Instant;
  * @param generation how often the upper had been thrown away before
  */
 public record Poisoning(
-        String key, String namespace, String clientKey, String reason, String device, String errno, Instant at, long generation) {
+        String key,
+        String namespace,
+        String clientKey,
+        String reason,
+        String device,
+        String errno,
+        Instant at,
+        long generation) {
 
     /** Told of new poison, on a thread that must not be blocked. */
     @FunctionalInterface
