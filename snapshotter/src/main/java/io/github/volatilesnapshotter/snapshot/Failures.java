@@ -1,0 +1,51 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import java.util.Set;
+
+/** What a client is told when the machine fails: the one place that turns errno and result codes into categories. */
+final class Failures {
+    /** The machine's trouble, not ours: the same call may succeed when it has passed. */
+    private static final Set<Errno> PASSING = Set.of(
+            Errno.ENOSPC,
+            Errno.EDQUOT,
+            Errno.EROFS,
+            Errno.EIO,
+            Errno.EMFILE,
+            Errno.ENFILE,
+            Errno.ENOMEM,
+            Errno.EAGAIN,
+            Errno.EINTR);
+
+    private Failures() {}
+
+    static SnapshotException of(String key, SyscallException failure) {
+        Category category = PASSING.contains(failure.errno()) ? Category.UNAVAILABLE : Category.INTERNAL;
+        return new SnapshotException(category, "snapshot " + key + ": " + failure.getMessage(), failure);
+    }
+
+    static SnapshotException of(String key, UnseenErrorException failure) {
+        return new SnapshotException(Category.UNAVAILABLE, "snapshot " + key + ": " + failure.getMessage(), failure);
+    }
+
+    static SnapshotException of(String key, MetadataException failure) {
+        Category category =
+                switch (failure.reason()) {
+                    case DISK_FULL, BUSY, FAILED, REFUSED -> Category.UNAVAILABLE;
+                    case UNUSABLE_FILE -> Category.INTERNAL;
+                };
+        return new SnapshotException(category, "snapshot " + key + ": " + failure.getMessage(), failure);
+    }
+
+    static SnapshotException notFound(String key) {
+        return new SnapshotException(Category.NOT_FOUND, "snapshot " + key + " does not exist");
+    }
+
+    static SnapshotException alreadyExists(String key) {
+        return new SnapshotException(Category.ALREADY_EXISTS, "snapshot " + key + " exists already");
+    }
+}

@@ -1,0 +1,157 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.Sync;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.superblock.VolatileOverlay;
+import io.github.volatilesnapshotter.superblock.Witness;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Brings an upper to disk, so that it can become a layer, within a bounded time.
+ *
+ * <p>A sync can't be interrupted, and on a hung device it never returns: it runs on a thread of its own, and whoever waits for it
+ * gives up after the deadline. The next try for the same snapshot waits for the one that still runs.
+ */
+final class LayerSync implements AutoCloseable {
+    /** Syncs that run or hang at once; a further one is refused. */
+    private static final int MAX_THREADS = 64;
+
+    private final Layout layout;
+    private final long timeoutMillis;
+    private final Map<Long, Future<@Nullable Void>> running = new ConcurrentHashMap<>();
+    private final ThreadPoolExecutor threads = new ThreadPoolExecutor(
+            0,
+            MAX_THREADS,
+            10,
+            TimeUnit.SECONDS,
+            new SynchronousQueue<>(),
+            Thread.ofPlatform().name("layer-sync-", 0).daemon().factory());
+
+    LayerSync(Layout layout, long timeoutMillis) {
+        this.layout = layout;
+        this.timeoutMillis = timeoutMillis;
+    }
+
+    /** Syncs that run now. */
+    int running() {
+        return threads.getActiveCount();
+    }
+
+    /**
+     * Returns when the upper of a durable snapshot, its directory entries and the name of the layer are on disk.
+     *
+     * @throws SyscallException if writing back failed, now or at any time since the witness was opened
+     * @throws TimeoutException if it takes longer than the deadline
+     */
+    void syncDurable(long id, String name, Witness witness) throws SyscallException, TimeoutException {
+        within(id, () -> {
+            witness.sync();
+            markCommitted(id, name);
+        });
+    }
+
+    /** The same for a volatile snapshot, whose own overlay is its witness. */
+    void syncVolatile(long id, String name, VolatileOverlay overlay) throws SyscallException, TimeoutException {
+        within(id, () -> {
+            try (Fd upper = Fd.openDirectory(layout.upper(id))) {
+                Sync.syncfs(upper);
+            }
+            markCommitted(id, name);
+            // Asked last: its sample is as old as the mount, so it covers the sync itself, whoever consumed the error.
+            Optional<Errno> error = overlay.writebackError();
+            if (error.isPresent()) {
+                throw new SyscallException("fsync", overlay.mountPoint().toString(), error.get(), null);
+            }
+        });
+    }
+
+    /**
+     * A new name in the layer's directory, made durable. After a journal was aborted {@code syncfs} fails once and then succeeds
+     * on a filesystem that writes nothing any more; making a name fails for good.
+     */
+    private void markCommitted(long id, String name) throws SyscallException {
+        Path mark = layout.committedMark(id);
+        Path draft = mark.resolveSibling("committed.new");
+        try (Fd file = Fd.openReadWrite(draft)) {
+            file.write((name + "\n").getBytes(StandardCharsets.UTF_8));
+            Sync.fsync(file);
+        }
+        Entries.rename(draft, mark);
+        try (Fd directory = Fd.openDirectory(layout.snapshot(id))) {
+            Sync.fsync(directory);
+        }
+    }
+
+    private void within(long id, Step step) throws SyscallException, TimeoutException {
+        long deadlineNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(timeoutMillis);
+        Future<@Nullable Void> before = running.get(id);
+        if (before != null) {
+            await(id, before, deadlineNanos);
+        }
+        Future<@Nullable Void> sync;
+        try {
+            sync = threads.submit(() -> {
+                step.run();
+                return null;
+            });
+        } catch (RejectedExecutionException e) {
+            TimeoutException timeout = new TimeoutException(MAX_THREADS + " layer syncs are running already");
+            timeout.initCause(e);
+            throw timeout;
+        }
+        running.put(id, sync);
+        await(id, sync, deadlineNanos);
+    }
+
+    private void await(long id, Future<@Nullable Void> sync, long deadlineNanos) throws SyscallException, TimeoutException {
+        try {
+            sync.get(deadlineNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
+            running.remove(id, sync);
+        } catch (TimeoutException e) {
+            TimeoutException timeout = new TimeoutException("writing it back takes more than " + timeoutMillis + " ms");
+            timeout.initCause(e);
+            throw timeout;
+        } catch (ExecutionException e) {
+            running.remove(id, sync);
+            if (e.getCause() instanceof SyscallException failed) {
+                throw failed;
+            }
+            throw new IllegalStateException("syncing snapshot " + id, e.getCause());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            TimeoutException timeout = new TimeoutException("interrupted while it was written back");
+            timeout.initCause(e);
+            throw timeout;
+        }
+    }
+
+    /** The snapshot is gone: nobody asks for its sync any more. */
+    void forget(long id) {
+        running.remove(id);
+    }
+
+    @Override
+    public void close() {
+        threads.shutdown();
+    }
+
+    @FunctionalInterface
+    private interface Step {
+        void run() throws SyscallException;
+    }
+}

@@ -1,0 +1,69 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import java.nio.file.Path;
+
+/**
+ * Every path below the root.
+ *
+ * <pre>
+ * lock                                who serves this root
+ * metadata.db                         the records
+ * empty/                              the lower of snapshots without parent
+ * sentinel/{upper,work}               see the room superblock
+ * snapshots/&lt;id&gt;/{fs,work,merged}     one snapshot; a committed one has fs and the file committed
+ * trash/                              what is still to be deleted
+ * </pre>
+ */
+record Layout(Path root) {
+    Path lock() {
+        return root.resolve("lock");
+    }
+
+    Path database() {
+        return root.resolve("metadata.db");
+    }
+
+    Path empty() {
+        return root.resolve("empty");
+    }
+
+    Path snapshots() {
+        return root.resolve("snapshots");
+    }
+
+    Path trash() {
+        return root.resolve("trash");
+    }
+
+    Path snapshot(long id) {
+        return snapshots().resolve(Long.toString(id));
+    }
+
+    Path upper(long id) {
+        return snapshot(id).resolve("fs");
+    }
+
+    Path work(long id) {
+        return snapshot(id).resolve("work");
+    }
+
+    /** Where a volatile snapshot's overlay is mounted. */
+    Path merged(long id) {
+        return snapshot(id).resolve("merged");
+    }
+
+    /** Written last into a layer, when all of it is on disk. */
+    Path committedMark(long id) {
+        return snapshot(id).resolve("committed");
+    }
+
+    void create() throws SyscallException {
+        // 0711: containers with a user namespace must be able to walk down to their own merged directory.
+        Entries.createDirectories(root, 0711);
+        Entries.createDirectories(empty(), 0755);
+        Entries.createDirectories(snapshots(), 0711);
+        Entries.createDirectories(trash(), 0700);
+    }
+}

@@ -1,0 +1,129 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static java.lang.System.Logger.Level.ERROR;
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.Poison;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.time.Instant;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Poisons snapshots: recorded first, then told. If the record can't be written, because the metadata's own disk fails, the poison
+ * holds in memory and is recorded as soon as that works; the kernel remembers it too, as long as the overlay is mounted.
+ *
+ * <p>May be called from any thread, also with locks held: it waits for a metadata transaction and for nothing else. The record is
+ * an ordered one: after a power cut another boot id condemns the upper anyway.
+ */
+final class Poisoner {
+    private static final System.Logger LOG = System.getLogger(Poisoner.class.getName());
+
+    private final SnapshotStore store;
+    private final Metrics metrics;
+    private final List<Poisoning.Listener> listeners = new CopyOnWriteArrayList<>();
+    private final Map<Long, Poison> unrecorded = new ConcurrentHashMap<>();
+
+    Poisoner(SnapshotStore store, Metrics metrics) {
+        this.store = store;
+        this.metrics = metrics;
+    }
+
+    void addListener(Poisoning.Listener listener) {
+        listeners.add(listener);
+    }
+
+    /** The poison of a snapshot, recorded or not. */
+    Optional<Poison> of(SnapshotRecord snapshot) {
+        return Optional.ofNullable(snapshot.poison() != null ? snapshot.poison() : unrecorded.get(snapshot.id()));
+    }
+
+    /** One snapshot and what is wrong with it. */
+    record Verdict(long id, PoisonReason reason, @Nullable Errno errno, String device) {}
+
+    /** Poisons all of them in one transaction; those that are poisoned, committed or removed meanwhile stay as they are. */
+    void poison(List<Verdict> verdicts) {
+        Instant now = Instant.now();
+        Map<Long, Poison> fresh = new LinkedHashMap<>();
+        for (Verdict verdict : verdicts) {
+            String errno = verdict.errno() == null ? "" : verdict.errno().name();
+            Poison poison = new Poison(verdict.reason().word(), errno, verdict.device(), now, List.of());
+            if (store.find(verdict.id()).filter(Poisoner::canBePoisoned).isPresent()
+                    && unrecorded.putIfAbsent(verdict.id(), poison) == null) {
+                fresh.put(verdict.id(), poison);
+            }
+        }
+        boolean isRecorded = recordAll();
+        fresh.forEach((id, poison) -> store.find((long) id)
+                .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
+                .ifPresent(snapshot -> tell(snapshot, poison)));
+    }
+
+    /**
+     * Records what is not recorded yet.
+     *
+     * @return whether nothing is left unrecorded
+     */
+    boolean recordAll() {
+        if (unrecorded.isEmpty()) {
+            return true;
+        }
+        Map<Long, Poison> pending = Map.copyOf(unrecorded);
+        try {
+            store.<Void, RuntimeException>ordered(transaction -> {
+                pending.forEach((id, poison) -> transaction
+                        .find((long) id)
+                        .filter(Poisoner::canBePoisoned)
+                        .ifPresent(snapshot -> transaction.replace(snapshot.withPoison(poison))));
+                return null;
+            });
+        } catch (MetadataException e) {
+            LOG.log(ERROR, "poison of " + pending.size() + " snapshots holds in memory only: it can't be recorded", e);
+            return false;
+        }
+        pending.forEach(unrecorded::remove);
+        return true;
+    }
+
+    /** The snapshot is gone. */
+    void forget(long id) {
+        unrecorded.remove(id);
+    }
+
+    private static boolean canBePoisoned(SnapshotRecord snapshot) {
+        return snapshot.kind() == RecordKind.ACTIVE && snapshot.poison() == null;
+    }
+
+    private void tell(SnapshotRecord snapshot, Poison poison) {
+        metrics.poisoned(poison.reason());
+        LOG.log(
+                WARNING,
+                "poisoned snapshot key={0} reason={1} device={2} errno={3}",
+                snapshot.key(),
+                poison.reason(),
+                poison.device(),
+                poison.errno());
+        BackendKey key = BackendKey.parse(snapshot.key());
+        long generation = snapshot.upper() == null ? 0 : snapshot.upper().generation();
+        Poisoning poisoning = new Poisoning(
+                snapshot.key(),
+                key.namespace(),
+                key.clientKey(),
+                poison.reason(),
+                poison.device(),
+                poison.errno(),
+                poison.at(),
+                generation);
+        listeners.forEach(listener -> listener.poisoned(poisoning));
+    }
+}

@@ -1,0 +1,180 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static java.lang.System.Logger.Level.INFO;
+
+import io.github.volatilesnapshotter.linux.BootId;
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.Flock;
+import io.github.volatilesnapshotter.linux.KernelRelease;
+import io.github.volatilesnapshotter.linux.OverlayMounter;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.Role;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
+import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.Watch;
+import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
+import java.util.function.Predicate;
+
+/** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
+public final class RunningSnapshotter implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(RunningSnapshotter.class.getName());
+
+    private final Fd lock;
+    private final SnapshotStore store;
+    private final WatchedSuperblock superblock;
+    private final Trash trash;
+    private final Uppers uppers;
+    private final LayerSync layerSync;
+    private final Poisoner poisoner;
+    private final OverlaySnapshotter snapshotter;
+    private final Watch watch;
+
+    /**
+     * Checks the machine, recovers, and begins to watch.
+     *
+     * @param listener told of every poison, also of what recovery finds
+     * @throws StartException if it can't run here; nothing is changed then but for the poison of damaged snapshots
+     */
+    public static RunningSnapshotter start(SnapshotterSettings settings, Metrics metrics, Poisoning.Listener listener)
+            throws StartException {
+        Layout layout = new Layout(settings.root());
+        StartChecks.checkPath(settings.root());
+        Fd lock = null;
+        try {
+            Entries.createDirectories(layout.root(), 0711);
+            StartChecks.check(layout.root());
+            lock = lock(layout);
+            layout.create();
+            SnapshotStore store = SqliteSnapshotStore.open(layout.database());
+            RunningSnapshotter running = new RunningSnapshotter(lock, store, settings, layout, metrics);
+            running.poisoner.addListener(listener);
+            running.recover(layout);
+            running.registerGauges(metrics);
+            running.trash.start();
+            running.watch.start(settings.watchIntervalMillis());
+            return running;
+        } catch (SyscallException | UnseenErrorException e) {
+            close(lock);
+            throw new StartException("root " + layout.root() + " can't be used: " + e.getMessage(), e);
+        } catch (MetadataException e) {
+            close(lock);
+            throw new StartException(e.getMessage(), e);
+        }
+    }
+
+    private RunningSnapshotter(
+            Fd lock, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
+            throws SyscallException {
+        this.lock = lock;
+        this.store = store;
+        this.superblock = WatchedSuperblock.of(
+                layout.root(),
+                layout.empty(),
+                settings.state(),
+                OverlayMounter.forKernel(KernelRelease.current()),
+                metrics);
+        this.trash = new Trash(layout.trash());
+        this.uppers = new Uppers(layout, superblock, trash);
+        this.poisoner = new Poisoner(store, metrics);
+        this.layerSync = new LayerSync(layout, settings.commitTimeoutMillis());
+        this.snapshotter = new OverlaySnapshotter(
+                settings, layout, store, uppers, poisoner, layerSync, trash, machine(), metrics);
+        this.watch = new Watch(superblock, this::look);
+        superblock.setListener(epoch -> snapshotter.lookAtEpoch());
+    }
+
+    private OverlaySnapshotter.Machine machine() {
+        return new OverlaySnapshotter.Machine(BootId.current(), superblock.device().toString());
+    }
+
+    private static Fd lock(Layout layout) throws SyscallException, StartException {
+        Fd lock = Fd.openReadWrite(layout.lock());
+        if (!Flock.tryExclusive(lock)) {
+            lock.close();
+            throw new StartException("another daemon serves root " + layout.root() + " (it holds " + layout.lock() + ")");
+        }
+        return lock;
+    }
+
+    private void recover(Layout layout) throws SyscallException, UnseenErrorException {
+        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine());
+        recovery.adopt();
+        Recovery.Report report = recovery.judge(superblock.start());
+        snapshotter.lookAtOverlays();
+        LOG.log(
+                INFO,
+                "recovered snapshots={0} adopted={1} remounted={2} poisoned={3} orphans={4}",
+                report.snapshots(),
+                report.adopted(),
+                report.remounted(),
+                report.poisoned(),
+                report.orphans());
+    }
+
+    private void look() {
+        snapshotter.lookAtOverlays();
+        poisoner.recordAll();
+    }
+
+    private void registerGauges(Metrics metrics) {
+        metrics.snapshots(Metrics.Role.VIEW, () -> count(snapshot -> snapshot.kind() == RecordKind.VIEW));
+        metrics.snapshots(Metrics.Role.COMMITTED, () -> count(snapshot -> snapshot.kind() == RecordKind.COMMITTED));
+        metrics.snapshots(Metrics.Role.DURABLE, () -> count(snapshot -> isHealthy(snapshot, Role.DURABLE)));
+        metrics.snapshots(Metrics.Role.VOLATILE, () -> count(snapshot -> isHealthy(snapshot, Role.VOLATILE)));
+        metrics.snapshots(
+                Metrics.Role.POISONED, () -> count(snapshot -> poisoner.of(snapshot).isPresent()));
+        metrics.trashWaiting(trash::waiting);
+        metrics.queueLength("layer_sync", layerSync::running);
+    }
+
+    private int count(Predicate<SnapshotRecord> predicate) {
+        return store.count(predicate);
+    }
+
+    private boolean isHealthy(SnapshotRecord snapshot, Role role) {
+        return snapshot.upper() != null
+                && snapshot.upper().role() == role
+                && poisoner.of(snapshot).isEmpty();
+    }
+
+    public Snapshotter snapshotter() {
+        return snapshotter;
+    }
+
+    /** {@code major:minor} of the superblock on which the uppers lie. */
+    public String device() {
+        return superblock.device().toString();
+    }
+
+    /** Detaches every overlay, the sentinel too. For tests: containers lose their root, and nothing is trusted at the next start. */
+    public void unmountAll() throws SyscallException {
+        for (long id : uppers.mounted()) {
+            uppers.release(id);
+        }
+        superblock.closeAndUnmount();
+    }
+
+    /** Stops watching and closes the records; leaves every mount, so that containers run on. */
+    @Override
+    public void close() throws MetadataException {
+        watch.close();
+        superblock.close();
+        uppers.close();
+        layerSync.close();
+        trash.close();
+        store.close();
+        lock.close();
+    }
+
+    private static void close(@org.jspecify.annotations.Nullable Fd lock) {
+        if (lock != null) {
+            lock.close();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.linux.Capabilities;
+import io.github.volatilesnapshotter.linux.DirectoryTree;
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.FileSystemStat;
+import io.github.volatilesnapshotter.linux.KernelRelease;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.linux.Xattr;
+import java.nio.file.Path;
+
+/**
+ * What must be true of the machine and of the root before anything is served. Each refusal says what was found and what to do.
+ * Changes nothing that is there.
+ */
+public final class StartChecks {
+    /** {@code OVERLAYFS_SUPER_MAGIC} of statfs(2). */
+    private static final long OVERLAYFS_MAGIC = 0x794c7630L;
+
+    /** From here on an overlay mounted volatile remembers the error sequence of its upper (commit 335d3fc57941). */
+    private static final int MIN_KERNEL_MAJOR = 5;
+
+    private static final int MIN_KERNEL_MINOR = 12;
+
+    private StartChecks() {}
+
+    /** @param root an existing directory */
+    public static void check(Path root) throws StartException {
+        checkPath(root);
+        checkKernel(KernelRelease.current());
+        if (!Capabilities.hasSysAdmin()) {
+            throw new StartException("missing privileges: CAP_SYS_ADMIN is needed to mount; run as root");
+        }
+        try {
+            checkFileSystem(root);
+        } catch (SyscallException e) {
+            throw new StartException("root " + root + " can't be used: " + e.getMessage(), e);
+        }
+    }
+
+    static void checkPath(Path root) throws StartException {
+        String text = root.toString();
+        if (!root.isAbsolute()) {
+            throw new StartException("root " + text + " is not an absolute path");
+        }
+        // These divide layers, options and escapes in the options of the overlays that clients mount.
+        if (text.chars().anyMatch(c -> c == ':' || c == ',' || c == '\\' || c == '"')) {
+            throw new StartException("root " + text + " holds one of : , \\ \" which overlay mount options can't carry");
+        }
+    }
+
+    static void checkKernel(KernelRelease kernel) throws StartException {
+        if (!kernel.atLeast(MIN_KERNEL_MAJOR, MIN_KERNEL_MINOR)) {
+            throw new StartException("kernel " + kernel.text() + " is too old: volatile overlays that report errors came with "
+                    + MIN_KERNEL_MAJOR + "." + MIN_KERNEL_MINOR);
+        }
+    }
+
+    private static void checkFileSystem(Path root) throws SyscallException, StartException {
+        FileSystemStat stat = FileSystemStat.of(root);
+        if (stat.type() == OVERLAYFS_MAGIC) {
+            throw new StartException("root " + root
+                    + " lies on an overlay, which can't be the upper of another one: give a directory on a real filesystem"
+                    + " (in a container: a hostPath or a volume)");
+        }
+        if (stat.readOnly()) {
+            throw new StartException("root " + root + " lies on a read-only filesystem");
+        }
+        Path probe = root.resolve(".start-check");
+        DirectoryTree.delete(probe);
+        Entries.mkdir(probe, 0700);
+        try {
+            checkXattr(root, probe);
+            if (!DirectoryTree.reportsFileTypes(root)) {
+                throw new StartException("root " + root
+                        + " lies on a filesystem without d_type, which overlayfs needs of an upper: make xfs with ftype=1");
+            }
+        } finally {
+            DirectoryTree.delete(probe);
+        }
+    }
+
+    private static void checkXattr(Path root, Path probe) throws SyscallException, StartException {
+        try {
+            Xattr.set(probe, "trusted.volatile-snapshotter.probe", new byte[] {1});
+        } catch (SyscallException e) {
+            if (e.errno().equals(Errno.EOPNOTSUPP)) {
+                throw new StartException(
+                        "root " + root + " lies on a filesystem without trusted.* xattrs, which overlayfs needs of an upper",
+                        e);
+            }
+            throw e;
+        }
+    }
+}

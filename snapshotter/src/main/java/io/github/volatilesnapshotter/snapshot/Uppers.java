@@ -1,0 +1,147 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.OverlayLayers;
+import io.github.volatilesnapshotter.linux.Stat;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.VolatileOverlay;
+import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
+import io.github.volatilesnapshotter.superblock.Witness;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * The directories of active snapshots, and what is held open for them: the overlay of each volatile one, the witness of each
+ * durable one. May be called from any thread; two calls for one id must not meet (see {@link KeyLocks}).
+ */
+final class Uppers implements AutoCloseable {
+    private static final int PERMISSIONS = 07777;
+
+    private final Layout layout;
+    private final WatchedSuperblock superblock;
+    private final Trash trash;
+    private final Map<Long, VolatileOverlay> overlays = new ConcurrentHashMap<>();
+    private final Map<Long, Witness> witnesses = new ConcurrentHashMap<>();
+
+    Uppers(Layout layout, WatchedSuperblock superblock, Trash trash) {
+        this.layout = layout;
+        this.superblock = superblock;
+        this.trash = trash;
+    }
+
+    /** Directories and witness of a durable snapshot. */
+    void createDurable(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+        createDirectories(id, lower);
+        witnesses.put(id, superblock.openWitness());
+    }
+
+    /** Directories and mounted overlay of a volatile snapshot. */
+    void createVolatile(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+        createDirectories(id, lower);
+        Entries.mkdir(layout.merged(id), 0700);
+        mount(id, lower);
+    }
+
+    /**
+     * Mounts a volatile upper that is there, for the second time in its life. The work directory is made anew: it holds the mark
+     * by which the kernel refuses the upper of a volatile overlay.
+     */
+    void remount(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+        trash.throwAway(layout.work(id));
+        Entries.mkdir(layout.work(id), 0711);
+        if (!Entries.exists(layout.merged(id))) {
+            Entries.mkdir(layout.merged(id), 0700);
+        }
+        mount(id, lower);
+    }
+
+    private void mount(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+        OverlayLayers layers = new OverlayLayers(lower, layout.upper(id), layout.work(id));
+        overlays.put(id, superblock.mountVolatile(layers, layout.merged(id)));
+    }
+
+    /** Takes over the overlay of {@code id} that an earlier daemon left mounted. */
+    void adopt(long id) throws SyscallException {
+        overlays.put(id, VolatileOverlay.at(layout.merged(id)));
+    }
+
+    /** A witness for a durable snapshot that has none, because another daemon prepared it. */
+    void watchDurable(long id) throws SyscallException, UnseenErrorException {
+        witnesses.put(id, superblock.openWitness());
+    }
+
+    /** The upper's root directory is what a container sees as its root: it looks like that of the uppermost layer. */
+    private void createDirectories(long id, List<Path> lower) throws SyscallException {
+        Stat above = Stat.of(lower.getFirst());
+        Entries.mkdir(layout.snapshot(id), 0711);
+        Entries.mkdir(layout.upper(id), above.mode() & PERMISSIONS);
+        if (above.uid() != 0 || above.gid() != 0) {
+            Entries.chown(layout.upper(id), above.uid(), above.gid());
+            // chown drops setuid and setgid bits.
+            Entries.chmod(layout.upper(id), above.mode() & PERMISSIONS);
+        }
+        Entries.mkdir(layout.work(id), 0711);
+    }
+
+    Optional<VolatileOverlay> overlay(long id) {
+        return Optional.ofNullable(overlays.get(id));
+    }
+
+    Optional<Witness> witness(long id) {
+        return Optional.ofNullable(witnesses.get(id));
+    }
+
+    /** What the kernel says of the volatile overlay of {@code id}; nothing if there is none. */
+    Optional<Errno> writebackError(long id) {
+        return overlay(id).flatMap(VolatileOverlay::writebackError);
+    }
+
+    /** Ids of the volatile snapshots that are mounted. */
+    List<Long> mounted() {
+        return List.copyOf(overlays.keySet());
+    }
+
+    /** Whether the superblock has had an error since the witness of {@code id} was opened, as far as that was noticed. */
+    boolean hasWitnessedEpoch(long id) {
+        return witness(id).map(witness -> witness.epochs() != superblock.epochs()).orElse(false);
+    }
+
+    /** Ids of the durable snapshots. */
+    List<Long> witnessed() {
+        return List.copyOf(witnesses.keySet());
+    }
+
+    int openWitnesses() {
+        return witnesses.size();
+    }
+
+    /** Closes and detaches whatever is held for {@code id}; the directories stay. */
+    void release(long id) throws SyscallException {
+        Witness witness = witnesses.remove(id);
+        if (witness != null) {
+            witness.close();
+        }
+        VolatileOverlay overlay = overlays.remove(id);
+        if (overlay != null) {
+            overlay.detach();
+        }
+    }
+
+    /** Releases {@code id} and takes its directories out of sight. Flushes nothing, and does not wait for a deletion. */
+    void throwAway(long id) throws SyscallException {
+        release(id);
+        trash.throwAway(layout.snapshot(id));
+    }
+
+    /** Closes every descriptor and leaves every mount: containers run on them. */
+    @Override
+    public void close() {
+        witnesses.values().forEach(Witness::close);
+        overlays.values().forEach(VolatileOverlay::close);
+    }
+}

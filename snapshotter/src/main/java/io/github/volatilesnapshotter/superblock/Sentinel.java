@@ -1,0 +1,100 @@
+package io.github.volatilesnapshotter.superblock;
+
+import io.github.volatilesnapshotter.linux.DirectoryTree;
+import io.github.volatilesnapshotter.linux.Device;
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Mounting;
+import io.github.volatilesnapshotter.linux.OverlayLayers;
+import io.github.volatilesnapshotter.linux.OverlayMounter;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A tiny volatile overlay of our own that says whether its superblock has had a writeback error since the sentinel was mounted.
+ * It is attached below the runtime directory, so that it outlives the daemon: what it says after a restart covers the time in
+ * which nobody watched.
+ *
+ * <p>On disk: {@code <pool>/sentinel/{upper,work}}; mounted at {@code <state>/sentinel/<major:minor>}. Not thread-safe:
+ * {@link WatchedSuperblock} guards it.
+ */
+final class Sentinel implements AutoCloseable {
+    private final VolatileOverlay overlay;
+
+    private Sentinel(VolatileOverlay overlay) {
+        this.overlay = overlay;
+    }
+
+    /** The sentinel that an earlier daemon left mounted, if it is one and lies on this superblock. */
+    static Optional<Sentinel> adopt(Places places, List<MountInfo> mounts) throws SyscallException {
+        String upper = places.upper().toString();
+        Optional<MountInfo> mounted = mounts.stream()
+                .filter(mount -> mount.mountPoint().equals(places.mountPoint().toString()))
+                .reduce((lower, upperMost) -> upperMost);
+        if (mounted.isEmpty()
+                || !mounted.get().isVolatile()
+                || !mounted.get().superOptions().contains("upperdir=" + upper)) {
+            return Optional.empty();
+        }
+        return Optional.of(new Sentinel(VolatileOverlay.at(places.mountPoint())));
+    }
+
+    /**
+     * Wipes what an earlier sentinel left and mounts a new one.
+     *
+     * @throws SyscallException EIO if the superblock has an unseen writeback error: the kernel refuses volatile mounts then
+     */
+    static Sentinel create(Places places, OverlayMounter mounter) throws SyscallException {
+        remove(places);
+        Entries.mkdir(places.directory(), 0700);
+        Entries.mkdir(places.upper(), 0755);
+        Entries.mkdir(places.work(), 0755);
+        mounter.mount(
+                new OverlayLayers(List.of(places.lower()), places.upper(), places.work()), true, places.mountPoint());
+        return new Sentinel(VolatileOverlay.at(places.mountPoint()));
+    }
+
+    /** Detaches whatever is mounted at the sentinel's place, and deletes its directories. */
+    static void remove(Places places) throws SyscallException {
+        for (MountInfo mount : MountInfo.ofSelf()) {
+            if (mount.mountPoint().equals(places.mountPoint().toString())) {
+                Mounting.detach(places.mountPoint());
+            }
+        }
+        DirectoryTree.delete(places.directory());
+    }
+
+    Optional<Errno> writebackError() {
+        return overlay.writebackError();
+    }
+
+    @Override
+    public void close() {
+        overlay.close();
+    }
+
+    /**
+     * Where a sentinel lies.
+     *
+     * @param directory on the watched superblock, made by the sentinel
+     * @param lower an empty directory
+     * @param mountPoint an existing directory below the runtime directory
+     */
+    record Places(Path directory, Path lower, Path mountPoint) {
+        static Places of(Path pool, Path lower, Path stateDirectory, Device device) {
+            return new Places(
+                    pool.resolve("sentinel"), lower, stateDirectory.resolve("sentinel").resolve(device.toString()));
+        }
+
+        Path upper() {
+            return directory.resolve("upper");
+        }
+
+        Path work() {
+            return directory.resolve("work");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CopyOnWriteArrayList;
+
+/** A snapshotter on a directory of the test's, that can be stopped and started again; leaves no mount behind. */
+final class RunningSnapshotterFixture implements AutoCloseable {
+    private final SnapshotterSettings settings;
+    final List<Poisoning> poisonings = new CopyOnWriteArrayList<>();
+    private RunningSnapshotter running;
+
+    /** @param directory on the filesystem to use; {@code root} and {@code state} are made below it */
+    RunningSnapshotterFixture(Path directory) throws Exception {
+        this(directory, 60_000);
+    }
+
+    RunningSnapshotterFixture(Path directory, long commitTimeoutMillis) throws Exception {
+        Path state = Files.createTempDirectory("volatile-snapshotter-state");
+        this.settings = new SnapshotterSettings(
+                directory.resolve("root"), state, true, commitTimeoutMillis, 2_000, 10_000, 0, 20);
+        start();
+    }
+
+    void start() throws Exception {
+        running = RunningSnapshotter.start(settings, new Metrics(), poisonings::add);
+    }
+
+    /** As SIGTERM does: mounts stay. */
+    void stop() throws Exception {
+        running.close();
+    }
+
+    void restart() throws Exception {
+        stop();
+        start();
+    }
+
+    Layout layout() {
+        return new Layout(settings.root());
+    }
+
+    Path state() {
+        return settings.state();
+    }
+
+    Snapshotter snapshotter() {
+        return running.snapshotter();
+    }
+
+    String device() {
+        return running.device();
+    }
+
+    /** A durable layer with one file of this content, named as its parent's child. */
+    void layer(String name, String parent, String file, String content) throws Exception {
+        String key = "default/1/extract-" + name;
+        List<Mount> mounts = snapshotter().prepare(key, parent, Map.of(Labels.SNAPSHOT_REF, name));
+        Files.writeString(upperOf(mounts).resolve(file), content);
+        snapshotter().commit(name, key, "", Map.of(), Cancellation.NEVER);
+    }
+
+    /** The upper directory that an overlay mount names: where containerd's applier writes. */
+    static Path upperOf(List<Mount> mounts) {
+        return Path.of(option(mounts, "upperdir="));
+    }
+
+    static String option(List<Mount> mounts, String prefix) {
+        return mounts.getFirst().options().stream()
+                .filter(option -> option.startsWith(prefix))
+                .findFirst()
+                .orElseThrow(() -> new AssertionError("no " + prefix + " in " + mounts))
+                .substring(prefix.length());
+    }
+
+    @Override
+    public void close() throws Exception {
+        try {
+            running.unmountAll();
+        } finally {
+            running.close();
+        }
+        Files.deleteIfExists(settings.state().resolve("sentinel").resolve(running.device()));
+        Files.deleteIfExists(settings.state().resolve("sentinel"));
+        Files.deleteIfExists(settings.state());
+    }
+}
