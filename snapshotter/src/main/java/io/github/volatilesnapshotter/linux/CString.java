@@ -1,0 +1,103 @@
+package io.github.volatilesnapshotter.linux;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HexFormat;
+
+/**
+ * A string as the kernel takes and gives it: bytes without a meaning, ended by NUL. Containers create names that are
+ * not UTF-8, so a name that came from the kernel is never turned into a Java string and back.
+ */
+final class CString {
+    static final CString EMPTY = of("");
+    static final CString SELF = of(".");
+    static final CString PARENT = of("..");
+
+    /** Ended by NUL. */
+    private final byte[] terminated;
+
+    private CString(byte[] terminated) {
+        this.terminated = terminated;
+    }
+
+    static CString of(String text) {
+        return ofBytes(text.getBytes(StandardCharsets.UTF_8));
+    }
+
+    static CString of(Path path) {
+        return of(path.toString());
+    }
+
+    /** Throws IllegalArgumentException if the bytes hold a NUL: the kernel would silently see a shorter string. */
+    static CString ofBytes(byte[] bytes) {
+        for (byte each : bytes) {
+            if (each == 0) {
+                throw new IllegalArgumentException("NUL in a string for the kernel");
+            }
+        }
+        return new CString(Arrays.copyOf(bytes, bytes.length + 1));
+    }
+
+    /** The bytes from the offset up to the next NUL. */
+    static CString read(MemorySegment segment, long offset) {
+        long end = offset;
+        while (segment.get(ValueLayout.JAVA_BYTE, end) != 0) {
+            end++;
+        }
+        return new CString(segment.asSlice(offset, end + 1 - offset).toArray(ValueLayout.JAVA_BYTE));
+    }
+
+    MemorySegment in(Arena arena) {
+        return arena.allocateFrom(ValueLayout.JAVA_BYTE, terminated);
+    }
+
+    /** Without the NUL. */
+    int lengthBytes() {
+        return terminated.length - 1;
+    }
+
+    boolean contains(char ascii) {
+        for (byte each : terminated) {
+            if (each == ascii) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** One character for each byte, so that nothing is lost. */
+    String toCharactersOfOneByte() {
+        return new String(terminated, 0, lengthBytes(), StandardCharsets.ISO_8859_1);
+    }
+
+    boolean isSelfOrParent() {
+        return equals(SELF) || equals(PARENT);
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof CString string && Arrays.equals(terminated, string.terminated);
+    }
+
+    @Override
+    public int hashCode() {
+        return Arrays.hashCode(terminated);
+    }
+
+    /** In double quotes; a name that is not UTF-8 as hexadecimal bytes. */
+    @Override
+    public String toString() {
+        ByteBuffer bytes = ByteBuffer.wrap(terminated, 0, lengthBytes());
+        try {
+            return '"' + StandardCharsets.UTF_8.newDecoder().decode(bytes).toString() + '"';
+        } catch (CharacterCodingException notUtf8) {
+            return "0x" + HexFormat.of().formatHex(terminated, 0, lengthBytes());
+        }
+    }
+}

@@ -1,0 +1,168 @@
+package io.github.volatilesnapshotter.linux;
+
+import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.Set;
+import java.util.concurrent.CancellationException;
+import java.util.function.BooleanSupplier;
+
+/** A directory with everything below it, on one mount. Symbolic links are never followed; names may be any bytes. */
+public final class DirectoryTree {
+    /** What was overlooked because the tree changed meanwhile, or because the filesystem's order did, the next pass finds. */
+    private static final int MOST_DELETION_PASSES = 3;
+
+    private DirectoryTree() {}
+
+    /**
+     * Counts as containerd does. What vanishes meanwhile is left out, so that of a tree in use this is an estimate. Other
+     * mounts below the root are not entered.
+     *
+     * @param cancelled asked before each entry
+     * @throws CancellationException once it says so
+     */
+    public static TreeUsage usage(Path root, BooleanSupplier cancelled) throws SyscallException {
+        try (Fd directory =
+                SystemCalls.open(root, OpenFlags.READ_ONLY | OpenFlags.DIRECTORY | OpenFlags.NO_FOLLOW, 0)) {
+            UsageCount count = new UsageCount(cancelled);
+            count.add(Stat.of(directory));
+            TreeWalk.walk(directory, count);
+            return new TreeUsage(count.sizeBytes, count.inodes);
+        }
+    }
+
+    /**
+     * Deletes the root and everything below it; a root that is missing is fine, one that is not a directory is unlinked.
+     * Stops at the first failure, and may be called again for the rest. A mount at the root or below it gives EBUSY before
+     * anything on it is touched. Nothing is durable before a sync.
+     */
+    public static void delete(Path root) throws SyscallException {
+        try {
+            if (Stat.of(root).isDirectory()) {
+                requireNotMounted(root);
+                deleteDirectory(root);
+            } else {
+                Entries.unlink(root);
+            }
+        } catch (SyscallException failure) {
+            if (!failure.errno().is(Errno.ENOENT)) {
+                throw failure;
+            }
+        }
+    }
+
+    private static void requireNotMounted(Path root) throws SyscallException {
+        Path parent = root.toAbsolutePath().getParent();
+        if (parent == null || Stat.of(parent).mountId() != Stat.of(root).mountId()) {
+            throw new SyscallException("rmdir", root.toString(), Errno.EBUSY, "it is a mount point");
+        }
+    }
+
+    private static void deleteDirectory(Path root) throws SyscallException {
+        for (int pass = 1; ; pass++) {
+            try (Fd directory =
+                    SystemCalls.open(root, OpenFlags.READ_ONLY | OpenFlags.DIRECTORY | OpenFlags.NO_FOLLOW, 0)) {
+                TreeWalk.walk(directory, new Deletion());
+            }
+            try {
+                Entries.rmdir(root);
+                return;
+            } catch (SyscallException failure) {
+                if (!failure.errno().is(Errno.ENOTEMPTY) || pass == MOST_DELETION_PASSES) {
+                    throw failure;
+                }
+            }
+        }
+    }
+
+    /** Counts each inode once. */
+    private static final class UsageCount implements TreeWalk.Visitor {
+        private static final long BLOCK_BYTES = 512;
+
+        private final BooleanSupplier cancelled;
+        /** Only of files that have several names: the others cannot be met twice. */
+        private final Set<FileIdentity> counted = new HashSet<>();
+
+        private long sizeBytes;
+        private long inodes;
+
+        UsageCount(BooleanSupplier cancelled) {
+            this.cancelled = cancelled;
+        }
+
+        void add(Stat stat) {
+            boolean hasOtherNames = !stat.isDirectory() && stat.links() > 1;
+            if (!hasOtherNames || counted.add(new FileIdentity(stat.device(), stat.inode()))) {
+                sizeBytes += stat.blocks512() * BLOCK_BYTES;
+                inodes++;
+            }
+        }
+
+        @Override
+        public boolean visit(Fd directory, TreeWalk.Entry entry) throws SyscallException {
+            if (cancelled.getAsBoolean()) {
+                throw new CancellationException("usage is no longer wanted");
+            }
+            try {
+                Stat stat = SystemCalls.statx(directory, entry.name());
+                add(stat);
+                return stat.isDirectory();
+            } catch (SyscallException failure) {
+                if (failure.errno().is(Errno.ENOENT)) {
+                    return false;
+                }
+                throw failure;
+            }
+        }
+
+        @Override
+        public void otherMount(CString name) {
+            // Its root was counted as an entry of this mount; what is on it belongs to somebody else.
+        }
+
+        @Override
+        public void leave(Fd parent, CString name) {
+            // Was counted when it was visited.
+        }
+    }
+
+    private record FileIdentity(Device device, long inode) {}
+
+    /** Unlinks what it meets. */
+    private static final class Deletion implements TreeWalk.Visitor {
+        @Override
+        public boolean visit(Fd directory, TreeWalk.Entry entry) throws SyscallException {
+            if (entry.isSurelyDirectory()) {
+                return true;
+            }
+            try {
+                SystemCalls.unlinkat(directory, entry.name(), 0);
+                return false;
+            } catch (SyscallException failure) {
+                if (failure.errno().is(Errno.EISDIR)) {
+                    return true;
+                }
+                if (failure.errno().is(Errno.ENOENT)) {
+                    return false;
+                }
+                throw failure;
+            }
+        }
+
+        @Override
+        public void otherMount(CString name) throws SyscallException {
+            throw new SyscallException("rmdir", name.toString(), Errno.EBUSY, "it is a mount point");
+        }
+
+        @Override
+        public void leave(Fd parent, CString name) throws SyscallException {
+            try {
+                SystemCalls.unlinkat(parent, name, SystemCalls.AT_REMOVE_DIRECTORY);
+            } catch (SyscallException failure) {
+                // Not empty: somebody put something into it; the next pass comes by.
+                if (!failure.errno().is(Errno.ENOTEMPTY) && !failure.errno().is(Errno.ENOENT)) {
+                    throw failure;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+package io.github.volatilesnapshotter.linux;
+
+import java.io.ByteArrayOutputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * One line of mountinfo, see proc_pid_mountinfo(5), with its octal escapes decoded. Bytes that are not UTF-8 are shown as
+ * U+FFFD.
+ *
+ * @param id given to another mount once this one has ended
+ * @param major with {@code minor} the superblock's device, the one that tracepoints name
+ * @param root the directory of the filesystem that is seen at the mount point
+ * @param options of this mount, for example {@code ro}
+ * @param optionalFields propagation, for example {@code shared:7}
+ * @param superOptions of the superblock, shared by all its mounts
+ */
+public record MountInfo(
+        long id,
+        long parentId,
+        int major,
+        int minor,
+        String root,
+        String mountPoint,
+        List<String> options,
+        List<String> optionalFields,
+        String fsType,
+        String source,
+        List<String> superOptions) {
+
+    private static final Path OF_THIS_PROCESS = Path.of("/proc/self/mountinfo");
+    private static final String END_OF_OPTIONAL_FIELDS = "-";
+    private static final int FIRST_OPTIONAL_FIELD = 6;
+    private static final int FIELDS_AT_THE_END = 4;
+    private static final int OCTAL_DIGITS = 3;
+
+    public MountInfo {
+        options = List.copyOf(options);
+        optionalFields = List.copyOf(optionalFields);
+        superOptions = List.copyOf(superOptions);
+    }
+
+    /** Whether this is an overlay that never syncs; {@code fsync=volatile} is how Linux 7.0, 6.18.21 and 6.12.80 say it. */
+    public boolean isVolatile() {
+        return fsType.equals("overlay") && saysVolatile(superOptions);
+    }
+
+    /** The mount or its superblock. */
+    public boolean isReadOnly() {
+        return options.contains("ro") || superOptions.contains("ro");
+    }
+
+    public Device device() {
+        return new Device(major, minor);
+    }
+
+    /** All mounts of a file in the form of {@code /proc/PID/mountinfo}; IllegalArgumentException at a broken line. */
+    public static List<MountInfo> parse(Path mountinfoFile) throws SyscallException {
+        return lines(mountinfoFile).stream().map(MountInfo::parseLine).toList();
+    }
+
+    /** All mounts that this process sees, in the kernel's order: a mount comes after the one below it. */
+    public static List<MountInfo> ofSelf() throws SyscallException {
+        return parse(OF_THIS_PROCESS);
+    }
+
+    /** The mount through which the file was opened. Takes a time in proportion to the number of mounts. */
+    public static MountInfo containing(Fd file) throws SyscallException {
+        return withId(Stat.of(file).mountId(), file);
+    }
+
+    /** The mount that the path lies on; if it is a mount point, the mount on it. A symbolic link is not followed. */
+    public static MountInfo containing(Path path) throws SyscallException {
+        return withId(Stat.of(path).mountId(), path);
+    }
+
+    private static MountInfo withId(long id, Object of) throws SyscallException {
+        String beginning = id + " ";
+        Optional<String> line = lines(OF_THIS_PROCESS).stream()
+                .filter(each -> each.startsWith(beginning))
+                .findFirst();
+        return line.map(MountInfo::parseLine)
+                .orElseThrow(() -> new SyscallException(
+                        "mountinfo", of.toString(), Errno.ENOENT, "mount " + id + " is not in this mount namespace"));
+    }
+
+    /** One byte, one character: what the bytes mean is found out after the escapes are decoded. */
+    private static List<String> lines(Path mountinfoFile) throws SyscallException {
+        try (Fd file = Fd.openReadOnly(mountinfoFile)) {
+            return new String(SystemCalls.readAll(file), StandardCharsets.ISO_8859_1)
+                    .lines()
+                    .toList();
+        }
+    }
+
+    private static MountInfo parseLine(String line) {
+        List<String> fields = Arrays.asList(line.split(" ", -1));
+        int end = fields.indexOf(END_OF_OPTIONAL_FIELDS);
+        if (end < FIRST_OPTIONAL_FIELD || fields.size() < end + FIELDS_AT_THE_END) {
+            throw new IllegalArgumentException("not a line of mountinfo: " + line);
+        }
+        Device device = Device.parse(fields.get(2));
+        return new MountInfo(
+                Long.parseLong(fields.get(0)),
+                Long.parseLong(fields.get(1)),
+                device.major(),
+                device.minor(),
+                decode(fields.get(3)),
+                decode(fields.get(4)),
+                options(fields.get(5)),
+                fields.subList(FIRST_OPTIONAL_FIELD, end),
+                decode(fields.get(end + 1)),
+                decode(fields.get(end + 2)),
+                options(fields.get(end + 3)));
+    }
+
+    /** Split before they are decoded: a comma inside a value is escaped too. */
+    static List<String> options(String field) {
+        return Arrays.stream(field.split(",", -1)).map(MountInfo::decode).toList();
+    }
+
+    static boolean saysVolatile(List<String> superOptions) {
+        return superOptions.contains("volatile") || superOptions.contains("fsync=volatile");
+    }
+
+    /** Takes one byte per character; a backslash and three octal digits stand for a byte (seq_path of the kernel). */
+    private static String decode(String field) {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream(field.length());
+        int position = 0;
+        while (position < field.length()) {
+            char character = field.charAt(position);
+            if (character == '\\' && position + OCTAL_DIGITS < field.length()) {
+                bytes.write(Integer.parseInt(field.substring(position + 1, position + 1 + OCTAL_DIGITS), 8));
+                position += 1 + OCTAL_DIGITS;
+            } else {
+                bytes.write(character);
+                position++;
+            }
+        }
+        return bytes.toString(StandardCharsets.UTF_8);
+    }
+}

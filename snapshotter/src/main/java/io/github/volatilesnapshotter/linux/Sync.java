@@ -1,0 +1,28 @@
+package io.github.volatilesnapshotter.linux;
+
+/** Data to disk. Each blocks until it is done or failed, without a bound: on a hung device for ever. */
+public final class Sync {
+    private Sync() {}
+
+    /**
+     * Returns after the file's data and metadata are on disk. On a directory of a volatile overlay it writes nothing, and
+     * fails with the latest errno if its upper's superblock has had an error since the mount (ovl_sync_status).
+     */
+    public static void fsync(Fd file) throws SyscallException {
+        SystemCalls.fsync(file);
+    }
+
+    /** As fsync, without the metadata that reading the data back does not need. */
+    public static void fdatasync(Fd file) throws SyscallException {
+        SystemCalls.fdatasync(file);
+    }
+
+    /**
+     * Returns after everything that was dirty on the file's filesystem is on disk, and fails if the superblock has had a
+     * writeback error since this descriptor was opened (Linux 5.8), once per error. It also marks an error as seen, for
+     * descriptors and overlay mounts to come.
+     */
+    public static void syncfs(Fd file) throws SyscallException {
+        SystemCalls.syncfs(file);
+    }
+}

@@ -1,0 +1,211 @@
+package io.github.volatilesnapshotter.linux;
+
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.Deque;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A walk through a directory tree, each directory after everything in it. Everything is reached from the descriptor of its
+ * directory and never by path: so a tree deeper than PATH_MAX is no other than a shallow one, and a symbolic link put in
+ * place of a directory leads nowhere.
+ *
+ * <p>Descriptors are bounded: only those of the root and of the {@value #MOST_OPEN} innermost directories are open. An outer
+ * one is opened again as the {@code ..} of its child, and only believed if it is the same inode as before; if not, it was
+ * moved meanwhile, and the walk goes on at the innermost directory that is still open. Memory is bounded by the depth: a
+ * directory's entries are read, and its subdirectories walked, in batches of {@value #BATCH_BYTES} bytes.
+ */
+final class TreeWalk {
+    static final int MOST_OPEN = 64;
+    private static final int BATCH_BYTES = 32 * 1024;
+    private static final int OPEN_DIRECTORY = OpenFlags.READ_ONLY | OpenFlags.DIRECTORY | OpenFlags.NO_FOLLOW;
+
+    private final Visitor visitor;
+    private final MemorySegment batch;
+    private final long mountId;
+    /** From the root to the directory that the walk is in. */
+    private final List<Level> levels = new ArrayList<>();
+
+    private TreeWalk(Visitor visitor, MemorySegment batch, long mountId) {
+        this.visitor = visitor;
+        this.batch = batch;
+        this.mountId = mountId;
+    }
+
+    /** Visits everything below the root, which stays open. */
+    static void walk(Fd root, Visitor visitor) throws SyscallException {
+        try (Arena arena = Arena.ofConfined()) {
+            Stat stat = Stat.of(root);
+            TreeWalk walk = new TreeWalk(visitor, arena.allocate(BATCH_BYTES, Long.BYTES), stat.mountId());
+            try {
+                walk.levels.add(new Level(CString.SELF, stat, root));
+                walk.run();
+            } finally {
+                walk.levels.stream().skip(1).forEach(Level::close);
+            }
+        }
+    }
+
+    private void run() throws SyscallException {
+        while (!levels.isEmpty()) {
+            Level current = levels.getLast();
+            CString subdirectory = current.nextSubdirectory(batch, visitor);
+            if (subdirectory != null) {
+                enter(current, subdirectory);
+            } else if (levels.size() == 1) {
+                return;
+            } else {
+                leave(current);
+            }
+        }
+    }
+
+    private void enter(Level parent, CString name) throws SyscallException {
+        Fd directory;
+        try {
+            directory = SystemCalls.openat(parent.directory(), name, OPEN_DIRECTORY);
+        } catch (SyscallException failure) {
+            if (isGone(failure.errno())) {
+                return;
+            }
+            throw failure;
+        }
+        // From here on the walk closes it, whatever happens.
+        Level level = new Level(name, Stat.of(directory), directory);
+        levels.add(level);
+        if (level.stat.mountId() != mountId) {
+            levels.removeLast().close();
+            visitor.otherMount(name);
+        } else if (levels.size() > MOST_OPEN + 1) {
+            levels.get(levels.size() - 1 - MOST_OPEN).close();
+        }
+    }
+
+    /** Was removed, or is not a directory any more. */
+    private static boolean isGone(Errno errno) {
+        return errno.is(Errno.ENOENT) || errno.is(Errno.ENOTDIR) || errno.is(Errno.ELOOP);
+    }
+
+    private void leave(Level finished) throws SyscallException {
+        Level parent = levels.get(levels.size() - 2);
+        boolean found = parent.isOpen() || parent.reopenAsParentOf(finished);
+        levels.removeLast().close();
+        if (found) {
+            visitor.leave(parent.directory(), finished.name);
+        } else {
+            while (!levels.getLast().isOpen()) {
+                levels.removeLast();
+            }
+        }
+    }
+
+    /** What is done with the entries. */
+    interface Visitor {
+        /** Called once for each entry; true if it is a directory that shall be walked. */
+        boolean visit(Fd directory, Entry entry) throws SyscallException;
+
+        /** The directory is the root of another mount, and not walked. */
+        void otherMount(CString name) throws SyscallException;
+
+        /** Everything in the directory of that name has been visited. */
+        void leave(Fd parent, CString name) throws SyscallException;
+    }
+
+    /** A name in a directory, with the type that the directory gives, which some filesystems do not. */
+    record Entry(CString name, byte type) {
+        private static final byte DIRECTORY = 4;
+
+        boolean isSurelyDirectory() {
+            return type == DIRECTORY;
+        }
+    }
+
+    /** A directory on the way from the root to where the walk is. */
+    private static final class Level implements AutoCloseable {
+        private static final int POSITION_OFFSET = 8;
+        private static final int LENGTH_OFFSET = 16;
+        private static final int TYPE_OFFSET = 18;
+        private static final int NAME_OFFSET = 19;
+
+        private final CString name;
+        private final Stat stat;
+        private final Deque<CString> subdirectories = new ArrayDeque<>();
+        private @Nullable Fd directory;
+        /** Where in the directory the next batch begins, in the filesystem's own measure. */
+        private long position;
+
+        private boolean readToItsEnd;
+
+        Level(CString name, Stat stat, Fd directory) {
+            this.name = name;
+            this.stat = stat;
+            this.directory = directory;
+        }
+
+        boolean isOpen() {
+            return directory != null;
+        }
+
+        Fd directory() {
+            if (directory == null) {
+                throw new IllegalStateException(name + " is not open");
+            }
+            return directory;
+        }
+
+        /** Null once there is none left. */
+        @Nullable CString nextSubdirectory(MemorySegment batch, Visitor visitor) throws SyscallException {
+            while (subdirectories.isEmpty() && !readToItsEnd) {
+                visitNextBatch(batch, visitor);
+            }
+            return subdirectories.poll();
+        }
+
+        private void visitNextBatch(MemorySegment batch, Visitor visitor) throws SyscallException {
+            long lengthBytes = SystemCalls.getdents64(directory(), batch);
+            readToItsEnd = lengthBytes == 0;
+            long offset = 0;
+            while (offset < lengthBytes) {
+                Entry entry = new Entry(
+                        CString.read(batch, offset + NAME_OFFSET), batch.get(JAVA_BYTE, offset + TYPE_OFFSET));
+                position = batch.get(JAVA_LONG, offset + POSITION_OFFSET);
+                offset += Short.toUnsignedInt(batch.get(JAVA_SHORT, offset + LENGTH_OFFSET));
+                if (!entry.name().isSelfOrParent() && visitor.visit(directory(), entry)) {
+                    subdirectories.add(entry.name());
+                }
+            }
+        }
+
+        /** False if the child has another parent now. */
+        boolean reopenAsParentOf(Level child) throws SyscallException {
+            Fd parent = SystemCalls.openat(child.directory(), CString.PARENT, OPEN_DIRECTORY);
+            try {
+                if (!Stat.of(parent).isSameFile(stat)) {
+                    parent.close();
+                    return false;
+                }
+                SystemCalls.seekFromStart(parent, position);
+            } catch (SyscallException failure) {
+                parent.close();
+                throw failure;
+            }
+            directory = parent;
+            return true;
+        }
+
+        @Override
+        public void close() {
+            if (directory != null) {
+                directory.close();
+                directory = null;
+            }
+        }
+    }
+}
