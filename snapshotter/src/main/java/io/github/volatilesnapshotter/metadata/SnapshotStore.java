@@ -1,0 +1,102 @@
+package io.github.volatilesnapshotter.metadata;
+
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Predicate;
+
+/**
+ * The records of all snapshots.
+ *
+ * <p>Reads may come from any thread. They are answered from memory, show only what is committed, each transaction whole or not
+ * at all, and hold no lock while the caller works with the answer.
+ *
+ * <p>Writes are transactions, one at a time. A process that is killed loses none that returned. A machine that loses power
+ * keeps every {@link #durable} one that returned and everything before it; of the {@link #ordered} ones since, the newest may be
+ * missing, never one from the middle.
+ */
+public interface SnapshotStore extends AutoCloseable {
+    Optional<SnapshotRecord> find(String key);
+
+    Optional<SnapshotRecord> find(long id);
+
+    /** A copy of one moment, in order of ids. */
+    List<SnapshotRecord> all();
+
+    /** The record, its parent, and so on down to the base; empty if there is no such record. */
+    List<SnapshotRecord> chain(long id);
+
+    Optional<String> keyOf(long id);
+
+    /** How many records the predicate selects at one moment. */
+    int count(Predicate<? super SnapshotRecord> predicate);
+
+    /**
+     * One write transaction that costs no flush. Visible to readers all at once when this returns; not at all if it throws.
+     *
+     * @throws MetadataException if it could not be written; the records are as before
+     * @throws IllegalStateException if called within a transaction
+     */
+    <T, X extends Exception> T ordered(Work<T, X> work) throws X, MetadataException;
+
+    /**
+     * As {@link #ordered}, and returns after this and every earlier transaction is on disk. Flushes even if the work changed
+     * nothing.
+     *
+     * @throws MetadataException also if the flush failed: then the records are as before for this process, but whether the
+     *     transaction is found after a restart is open, and every later write is refused
+     */
+    <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException;
+
+    /**
+     * An id that was never given before, not even to a process before a power cut. May be called within a transaction. Takes
+     * no flush except when reservations made ahead are used up.
+     */
+    long newId() throws MetadataException;
+
+    /** From now on ids are above this one, because a directory with it was found. Takes effect at once, flushes nothing. */
+    void raiseIdsAbove(long id);
+
+    /** Waits for a transaction that is under way, brings everything to disk and closes the file. Later calls do nothing. */
+    @Override
+    void close() throws MetadataException;
+
+    /** What a transaction does. Must not keep the transaction beyond its return. */
+    @FunctionalInterface
+    interface Work<T, X extends Exception> {
+        T in(Transaction transaction) throws X, MetadataException;
+    }
+
+    /**
+     * The records as this transaction has made them so far. Used by one thread, only while the work runs. What would break the
+     * records is a programming error and an unchecked exception at once; containerd's own rules are the caller's to check.
+     */
+    interface Transaction {
+        Optional<SnapshotRecord> find(String key);
+
+        Optional<SnapshotRecord> find(long id);
+
+        boolean hasChildren(long id);
+
+        /**
+         * Adds a record.
+         *
+         * @throws IllegalArgumentException if id or key are taken, or the parent does not exist
+         */
+        void insert(SnapshotRecord record);
+
+        /**
+         * Replaces the record with the same id; its key may change.
+         *
+         * @throws IllegalArgumentException if there is none, if another record has the key, or if the parent does not exist or
+         *     stands on this very record
+         */
+        void replace(SnapshotRecord record);
+
+        /**
+         * Takes a record away.
+         *
+         * @throws IllegalArgumentException if there is no such record, or others stand on it
+         */
+        void delete(long id);
+    }
+}
