@@ -1,0 +1,67 @@
+package io.github.volatilesnapshotter.metrics;
+
+import java.util.List;
+
+/** Every metric that this project defines, in one place. {@code docs/metrics.md} lists the same; a test compares the two. */
+enum Metric {
+    RPC(Type.TIMER, "rpc", "Time from the arrival of a request to its answer", "method", "status"),
+    REJECTED_CALLS(Type.COUNTER, "rpc.rejected", "Calls refused because the lane's queue was full", "lane"),
+    UNEXPECTED_FAILURES(Type.COUNTER, "rpc.unexpected", "Calls that ended in a fault of this daemon", "method"),
+    REJECTED_PEERS(Type.COUNTER, "peers.rejected", "Connections closed because the peer's uid is not allowed"),
+    QUEUE(Type.GAUGE, "queue.length", "Entries that wait in a queue", "queue"),
+
+    SNAPSHOTS(Type.GAUGE, "snapshots", "Snapshots by role", "role"),
+    POISONED(Type.COUNTER, "poisoned", "Snapshots poisoned, by reason", "reason"),
+    UNSEEN_ERRORS(Type.COUNTER, "unseen.errors.cleared", "Writeback errors nobody had seen, consumed by this daemon"),
+    TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
+    COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
+    PROBE(Type.TIMER, "write.probe", "Time of one write probe of a superblock"),
+    TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),
+    LOCK_TIMEOUTS(Type.COUNTER, "lock.timeouts", "Waits for a snapshot's lock that reached their bound"),
+    KILLS(Type.COUNTER, "kills", "Kills of containers on a poisoned snapshot, by outcome", "outcome"),
+
+    RESIDENT_MEMORY(Type.BYTES, "process.resident.memory", "Resident memory of the daemon"),
+    HEAP(Type.BYTES, "process.heap.used", "Java heap in use, garbage included"),
+    THREADS(Type.GAUGE, "process.threads", "Threads of the daemon"),
+    FILE_DESCRIPTORS(Type.GAUGE, "process.open.files", "Open file descriptors of the daemon"),
+    UPTIME(Type.SECONDS, "process.uptime", "Time since the daemon was started");
+
+    /** How the values of a metric are to be read. */
+    enum Type {
+        COUNTER,
+        GAUGE,
+        /** A gauge in bytes. */
+        BYTES,
+        /** A gauge in seconds. */
+        SECONDS,
+        /** A histogram of durations in seconds. */
+        TIMER
+    }
+
+    private static final String PREFIX = "volatile.snapshotter.";
+
+    final Type type;
+    final String id;
+    final String description;
+
+    @SuppressWarnings("ImmutableEnumChecker") // List.of makes it so
+    final List<String> labels;
+
+    Metric(Type type, String id, String description, String... labels) {
+        this.type = type;
+        this.id = PREFIX + id;
+        this.description = description;
+        this.labels = List.of(labels);
+    }
+
+    /** The name of the family in Prometheus text. */
+    String prometheusName() {
+        String base = id.replace('.', '_');
+        return switch (type) {
+            case COUNTER -> base + "_total";
+            case GAUGE -> base;
+            case BYTES -> base + "_bytes";
+            case SECONDS, TIMER -> base + "_seconds";
+        };
+    }
+}

@@ -1,0 +1,249 @@
+package io.github.volatilesnapshotter.metrics;
+
+import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.Gauge;
+import io.micrometer.core.instrument.Tag;
+import io.micrometer.core.instrument.Timer;
+import io.micrometer.prometheusmetrics.PrometheusConfig;
+import io.micrometer.prometheusmetrics.PrometheusMeterRegistry;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Supplier;
+
+/**
+ * What the daemon counts and measures. Every method may be called from any thread, costs well under a microsecond and never
+ * fails; durations are given in nanoseconds, as differences of {@link System#nanoTime()}.
+ *
+ * <p>Label values come from enums, or from strings of which the first {@value #MAXIMUM_LABEL_VALUES} different ones are kept;
+ * later ones are counted as {@value #OTHER}, so that no client can grow the number of time series.
+ */
+public final class Metrics implements AutoCloseable {
+    static final int MAXIMUM_LABEL_VALUES = 64;
+    static final String OTHER = "other";
+
+    /** What a snapshot is to this daemon; each snapshot has exactly one. */
+    public enum Role {
+        VIEW,
+        DURABLE,
+        VOLATILE,
+        COMMITTED,
+        POISONED
+    }
+
+    /** What a metadata transaction waits for. */
+    public enum Durability {
+        /** The disk has it. */
+        DURABLE,
+        /** The kernel has it, in order with the durable ones. */
+        ORDERED
+    }
+
+    /** What came of the wish to kill the container on a poisoned snapshot. */
+    public enum KillOutcome {
+        SENT,
+        /** containerd knows no such task: nothing runs on the snapshot. */
+        NOTHING_RUNS,
+        /** Refused, or containerd was away for longer than the retries last. */
+        FAILED,
+        /** The reactor's queue was full. */
+        DROPPED,
+        /** Mode {@code report}: not asked for. */
+        ONLY_REPORTED
+    }
+
+    // From a Stat answered from memory to a Commit that reaches its deadline.
+    private static final Duration[] RPC_BUCKETS = milliseconds(
+            0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000);
+    // A flush of an NVMe disk takes 20 us, one of a busy spinning disk seconds.
+    private static final Duration[] DISK_BUCKETS =
+            milliseconds(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1_000, 5_000, 30_000);
+
+    private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
+    private final ConcurrentHashMap<String, ConcurrentHashMap<String, Timer>> rpcTimers = new ConcurrentHashMap<>();
+    private final LabelledCounters rejectedCalls = new LabelledCounters(Metric.REJECTED_CALLS);
+    private final LabelledCounters unexpectedFailures = new LabelledCounters(Metric.UNEXPECTED_FAILURES);
+    private final LabelledCounters poisoned = new LabelledCounters(Metric.POISONED);
+    private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
+    private final Counter rejectedPeers = counter(Metric.REJECTED_PEERS, List.of());
+    private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
+    private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
+    private final Timer commit = timer(Metric.COMMIT, DISK_BUCKETS, List.of());
+    private final Timer probe = timer(Metric.PROBE, DISK_BUCKETS, List.of());
+    private final Timer durableTransaction = transactionTimer(Durability.DURABLE);
+    private final Timer orderedTransaction = transactionTimer(Durability.ORDERED);
+
+    public Metrics() {
+        for (KillOutcome outcome : KillOutcome.values()) {
+            kills.of(word(outcome));
+        }
+        ProcessFigures process = ProcessFigures.ofThisProcess();
+        gauge(Metric.RESIDENT_MEMORY, List.of(), process::residentBytes);
+        gauge(Metric.HEAP, List.of(), process::heapUsedBytes);
+        gauge(Metric.THREADS, List.of(), process::threads);
+        gauge(Metric.FILE_DESCRIPTORS, List.of(), process::openFiles);
+        gauge(Metric.UPTIME, List.of(), process::uptimeSeconds);
+    }
+
+    /** One RPC was answered. {@code status} is the gRPC status code's name. */
+    public void rpcAnswered(String method, String status, long nanoseconds) {
+        rpcTimers
+                .computeIfAbsent(method, _ -> new ConcurrentHashMap<>())
+                .computeIfAbsent(status, _ -> timer(Metric.RPC, RPC_BUCKETS, tags(Metric.RPC, method, status)))
+                .record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** A call was refused because its lane's queue was full. */
+    public void callRejected(String lane) {
+        rejectedCalls.of(lane).increment();
+    }
+
+    /** A call ended in an exception that nobody foresaw. */
+    public void unexpectedFailure(String method) {
+        unexpectedFailures.of(method).increment();
+    }
+
+    /** A connection was closed because the peer's uid is not allowed. */
+    public void peerRejected() {
+        rejectedPeers.increment();
+    }
+
+    /** Shows the length of a queue; {@code length} is called from the scraping thread. The first supplier of a name stays. */
+    public void queueLength(String queue, Supplier<Number> length) {
+        gauge(Metric.QUEUE, tags(Metric.QUEUE, queue), length);
+    }
+
+    /** Shows how many snapshots have a role; {@code count} is called from the scraping thread. */
+    public void snapshots(Role role, Supplier<Number> count) {
+        gauge(Metric.SNAPSHOTS, tags(Metric.SNAPSHOTS, word(role)), count);
+    }
+
+    /** Shows how many removed snapshots' directories are still to be deleted; called from the scraping thread. */
+    public void trashWaiting(Supplier<Number> count) {
+        gauge(Metric.TRASH, List.of(), count);
+    }
+
+    /** A snapshot was poisoned. */
+    public void poisoned(String reason) {
+        poisoned.of(reason).increment();
+    }
+
+    /** A writeback error that nobody had seen stood in the way of a mount, and was consumed. */
+    public void unseenErrorCleared() {
+        unseenErrors.increment();
+    }
+
+    /** One Commit took this long, whatever came of it. */
+    public void commitTook(long nanoseconds) {
+        commit.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** One write probe took this long, whatever came of it. */
+    public void probeTook(long nanoseconds) {
+        probe.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** One metadata transaction took this long. */
+    public void transactionTook(Durability durability, long nanoseconds) {
+        Timer timer = switch (durability) {
+            case DURABLE -> durableTransaction;
+            case ORDERED -> orderedTransaction;
+        };
+        timer.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** A wait for a snapshot's lock reached its bound. */
+    public void lockTimedOut() {
+        lockTimeouts.increment();
+    }
+
+    /** What came of one poisoned snapshot's container. */
+    public void kill(KillOutcome outcome) {
+        kills.of(word(outcome)).increment();
+    }
+
+    /** All metrics in Prometheus' text format 0.0.4. */
+    String prometheusText() {
+        return registry.scrape();
+    }
+
+    @Override
+    public void close() {
+        registry.close();
+    }
+
+    private Counter counter(Metric metric, List<Tag> tags) {
+        return Counter.builder(metric.id)
+                .description(metric.description)
+                .tags(tags)
+                .register(registry);
+    }
+
+    private Timer timer(Metric metric, Duration[] buckets, List<Tag> tags) {
+        return Timer.builder(metric.id)
+                .description(metric.description)
+                .tags(tags)
+                .serviceLevelObjectives(buckets)
+                .register(registry);
+    }
+
+    private Timer transactionTimer(Durability durability) {
+        return timer(Metric.TRANSACTION, DISK_BUCKETS, tags(Metric.TRANSACTION, word(durability)));
+    }
+
+    private void gauge(Metric metric, List<Tag> tags, Supplier<Number> value) {
+        Gauge.Builder<Supplier<Number>> builder = Gauge.builder(metric.id, value)
+                .description(metric.description)
+                .tags(tags)
+                // Otherwise the supplier is held weakly, and the gauge turns NaN at the next collection.
+                .strongReference(true);
+        if (metric.type == Metric.Type.BYTES) {
+            builder.baseUnit("bytes");
+        } else if (metric.type == Metric.Type.SECONDS) {
+            builder.baseUnit("seconds");
+        }
+        builder.register(registry);
+    }
+
+    private static List<Tag> tags(Metric metric, String... values) {
+        List<Tag> tags = new ArrayList<>(values.length);
+        for (int i = 0; i < values.length; i++) {
+            tags.add(Tag.of(metric.labels.get(i), values[i]));
+        }
+        return tags;
+    }
+
+    private static String word(Enum<?> value) {
+        return value.name().toLowerCase(Locale.ROOT);
+    }
+
+    private static Duration[] milliseconds(double... values) {
+        Duration[] durations = new Duration[values.length];
+        for (int i = 0; i < values.length; i++) {
+            durations[i] = Duration.ofNanos(Math.round(values[i] * 1_000_000));
+        }
+        return durations;
+    }
+
+    /** The counters of one metric with one label. */
+    private final class LabelledCounters {
+        private final Metric metric;
+        private final ConcurrentHashMap<String, Counter> counters = new ConcurrentHashMap<>();
+
+        LabelledCounters(Metric metric) {
+            this.metric = metric;
+        }
+
+        Counter of(String value) {
+            Counter known = counters.get(value);
+            if (known != null) {
+                return known;
+            }
+            String kept = counters.size() < MAXIMUM_LABEL_VALUES ? value : OTHER;
+            return counters.computeIfAbsent(kept, label -> counter(metric, tags(metric, label)));
+        }
+    }
+}
