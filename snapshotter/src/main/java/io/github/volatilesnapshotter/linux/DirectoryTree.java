@@ -31,6 +31,19 @@ public final class DirectoryTree {
     }
 
     /**
+     * Whether the filesystem says of each directory entry what it is (d_type), which overlayfs needs of an upper.
+     *
+     * @param directory holds a directory at least
+     */
+    public static boolean reportsFileTypes(Path directory) throws SyscallException {
+        try (Fd opened = Fd.openDirectory(directory)) {
+            TypeCheck check = new TypeCheck();
+            TreeWalk.walk(opened, check);
+            return check.isTyped;
+        }
+    }
+
+    /**
      * Deletes the root and everything below it; a root that is missing is fine, one that is not a directory is unlinked.
      * Stops at the first failure, and may be called again for the rest. A mount at the root or below it gives EBUSY before
      * anything on it is touched. Nothing is durable before a sync.
@@ -126,6 +139,27 @@ public final class DirectoryTree {
     }
 
     private record FileIdentity(Device device, long inode) {}
+
+    /** Looks for a directory that is known as one without a stat; enters none. */
+    private static final class TypeCheck implements TreeWalk.Visitor {
+        private boolean isTyped;
+
+        @Override
+        public boolean visit(Fd directory, TreeWalk.Entry entry) {
+            isTyped |= entry.isSurelyDirectory();
+            return false;
+        }
+
+        @Override
+        public void otherMount(CString name) {
+            // Is entered as little as any other.
+        }
+
+        @Override
+        public void leave(Fd parent, CString name) {
+            throw new IllegalStateException(name + " was not entered");
+        }
+    }
 
     /** Unlinks what it meets. */
     private static final class Deletion implements TreeWalk.Visitor {

@@ -12,6 +12,25 @@ public final class Entries {
         SystemCalls.chmod(directory, mode);
     }
 
+    /** Makes the directory and those above it that are missing, each with this mode; one that is there stays as it is. */
+    public static void createDirectories(Path directory, int mode) throws SyscallException {
+        Path parent = directory.getParent();
+        if (exists(directory)) {
+            return;
+        }
+        if (parent != null) {
+            createDirectories(parent, mode);
+        }
+        try {
+            mkdir(directory, mode);
+        } catch (SyscallException failure) {
+            // Somebody else was faster.
+            if (!failure.errno().is(Errno.EEXIST)) {
+                throw failure;
+            }
+        }
+    }
+
     /** Replaces a file or an empty directory at the destination, atomically. */
     public static void rename(Path from, Path to) throws SyscallException {
         SystemCalls.rename(from, to, 0);

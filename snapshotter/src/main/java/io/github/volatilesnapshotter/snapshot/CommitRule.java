@@ -17,8 +17,7 @@ record CommitRule(String name, String key, String parent) {
     /** @return the active as it is to be committed: still with its key and kind, its parent already the new one */
     SnapshotRecord check(Function<String, Optional<SnapshotRecord>> records) throws SnapshotException {
         if (records.apply(name).isPresent()) {
-            throw new SnapshotException(
-                    Category.ALREADY_EXISTS, "committed snapshot " + name + " exists already");
+            throw new SnapshotException(Category.ALREADY_EXISTS, "committed snapshot " + name + " exists already");
         }
         SnapshotRecord active = records.apply(key).orElseThrow(() -> Failures.notFound(key));
         if (active.kind() != RecordKind.ACTIVE) {

@@ -33,11 +33,10 @@ final class Failures {
     }
 
     static SnapshotException of(String key, MetadataException failure) {
-        Category category =
-                switch (failure.reason()) {
-                    case DISK_FULL, BUSY, FAILED, REFUSED -> Category.UNAVAILABLE;
-                    case UNUSABLE_FILE -> Category.INTERNAL;
-                };
+        Category category = switch (failure.reason()) {
+            case DISK_FULL, BUSY, FAILED, REFUSED -> Category.UNAVAILABLE;
+            case UNUSABLE_FILE -> Category.INTERNAL;
+        };
         return new SnapshotException(category, "snapshot " + key + ": " + failure.getMessage(), failure);
     }
 

@@ -60,8 +60,7 @@ final class Infos {
             case "name" -> Optional.of(info.name());
             case "parent" -> Optional.of(info.parent());
             case "kind" -> Optional.of(info.kind().word());
-            case "labels" ->
-                Optional.ofNullable(info.labels().get(String.join(".", path.subList(1, path.size()))));
+            case "labels" -> Optional.ofNullable(info.labels().get(String.join(".", path.subList(1, path.size()))));
             default -> Optional.empty();
         };
     }

@@ -29,7 +29,8 @@ final class KeyLocks {
             isLocked = counted.lock.tryLock() || counted.lock.tryLock(waitMillis, TimeUnit.MILLISECONDS);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw new SnapshotException(Category.CANCELLED, "snapshot " + key + ": interrupted while another request runs", e);
+            throw new SnapshotException(
+                    Category.CANCELLED, "snapshot " + key + ": interrupted while another request runs", e);
         } finally {
             if (!isLocked) {
                 leave(key);

@@ -44,7 +44,8 @@ final class LabelChange {
                 changed.put(label, given.getOrDefault(label, ""));
             } else {
                 throw new SnapshotException(
-                        Category.INVALID_ARGUMENT, "snapshot " + key + ": cannot update field \"" + path + "\", only labels");
+                        Category.INVALID_ARGUMENT,
+                        "snapshot " + key + ": cannot update field \"" + path + "\", only labels");
             }
         }
         return stored(changed);

@@ -118,7 +118,8 @@ final class LayerSync implements AutoCloseable {
         await(id, sync, deadlineNanos);
     }
 
-    private void await(long id, Future<@Nullable Void> sync, long deadlineNanos) throws SyscallException, TimeoutException {
+    private void await(long id, Future<@Nullable Void> sync, long deadlineNanos)
+            throws SyscallException, TimeoutException {
         try {
             sync.get(deadlineNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
             running.remove(id, sync);

@@ -110,12 +110,18 @@ final class OverlaySnapshotter implements Snapshotter {
                     case VOLATILE -> uppers.createVolatile(id, lower);
                 }
                 Upper upper = new Upper(role, POOL, machine.bootId(), machine.superblock(), 0);
-                SnapshotRecord snapshot = newRecord(id, key, RecordKind.ACTIVE, parents, labels).withUpper(upper);
+                SnapshotRecord snapshot =
+                        newRecord(id, key, RecordKind.ACTIVE, parents, labels).withUpper(upper);
                 insert(snapshot, parent);
-                // An epoch that began after the witness was opened, and looked before the record was there, missed this one.
+                // An epoch that began after the witness was opened, and looked before the record was there, missed this
+                // one.
                 poisonWitnessesOfEpoch(List.of(id));
                 return mounts.of(snapshot, parents);
-            } catch (SnapshotException | MetadataException | SyscallException | UnseenErrorException | RuntimeException e) {
+            } catch (SnapshotException
+                    | MetadataException
+                    | SyscallException
+                    | UnseenErrorException
+                    | RuntimeException e) {
                 undoPrepare(id, e);
                 throw e;
             }
@@ -155,7 +161,9 @@ final class OverlaySnapshotter implements Snapshotter {
     private SnapshotRecord newRecord(
             long id, String key, RecordKind kind, List<SnapshotRecord> parents, Map<String, String> labels) {
         Instant now = Instant.now();
-        long parentId = parents.isEmpty() ? SnapshotRecord.NO_PARENT : parents.getFirst().id();
+        long parentId = parents.isEmpty()
+                ? SnapshotRecord.NO_PARENT
+                : parents.getFirst().id();
         return new SnapshotRecord(
                 id, key, kind, parentId, now, now, LabelChange.stored(labels), POOL, null, null, null);
     }
@@ -168,7 +176,8 @@ final class OverlaySnapshotter implements Snapshotter {
         if (parent.isEmpty()) {
             return List.of();
         }
-        List<SnapshotRecord> parents = store.chain(committedParent(key, parent, store.find(parent)).id());
+        List<SnapshotRecord> parents =
+                store.chain(committedParent(key, parent, store.find(parent)).id());
         if (parents.size() > MAX_LAYERS) {
             throw new SnapshotException(
                     Category.INVALID_ARGUMENT,
@@ -208,7 +217,8 @@ final class OverlaySnapshotter implements Snapshotter {
             SnapshotRecord snapshot = find(key);
             if (snapshot.kind() == RecordKind.COMMITTED) {
                 throw new SnapshotException(
-                        Category.FAILED_PRECONDITION, "snapshot " + key + " is committed: it has no mounts, make a view");
+                        Category.FAILED_PRECONDITION,
+                        "snapshot " + key + " is committed: it has no mounts, make a view");
             }
             ask(snapshot.id());
             refusePoisoned(find(key));
@@ -239,8 +249,7 @@ final class OverlaySnapshotter implements Snapshotter {
     }
 
     @Override
-    public void commit(
-            String name, String key, String parent, Map<String, String> labels, Cancellation cancellation)
+    public void commit(String name, String key, String parent, Map<String, String> labels, Cancellation cancellation)
             throws SnapshotException {
         Requests.checkKey("name", name);
         Requests.checkKey("key", key);
@@ -354,7 +363,10 @@ final class OverlaySnapshotter implements Snapshotter {
         try {
             uppers.throwAway(snapshot.id());
         } catch (SyscallException e) {
-            LOG.log(WARNING, "snapshot " + snapshot.key() + " is removed, but its directory could not be thrown away", e);
+            LOG.log(
+                    WARNING,
+                    "snapshot " + snapshot.key() + " is removed, but its directory could not be thrown away",
+                    e);
         }
     }
 
@@ -373,7 +385,8 @@ final class OverlaySnapshotter implements Snapshotter {
     }
 
     @Override
-    public SnapshotInfo update(String key, Map<String, String> labels, List<String> fieldPaths) throws SnapshotException {
+    public SnapshotInfo update(String key, Map<String, String> labels, List<String> fieldPaths)
+            throws SnapshotException {
         Requests.checkKey("key", key);
         Requests.checkLabels(labels);
         SnapshotStore.Work<SnapshotRecord, SnapshotException> change = transaction -> {
@@ -440,7 +453,8 @@ final class OverlaySnapshotter implements Snapshotter {
             }
             throw Failures.of(key, e);
         } catch (CancellationException e) {
-            throw new SnapshotException(Category.CANCELLED, "snapshot " + key + ": cancelled while its usage was counted", e);
+            throw new SnapshotException(
+                    Category.CANCELLED, "snapshot " + key + ": cancelled while its usage was counted", e);
         }
     }
 

@@ -124,9 +124,12 @@ final class Recovery {
         return new Report(snapshots.size(), adopted, remounted, verdicts.size(), orphans);
     }
 
-    private void checkLayer(SnapshotRecord layer) {
+    private void checkLayer(SnapshotRecord layer) throws SyscallException {
         if (!Entries.exists(layout.upper(layer.id()))) {
-            LOG.log(WARNING, "committed snapshot {0} has no directory: remove it and pull its image again", layer.key());
+            LOG.log(
+                    WARNING,
+                    "committed snapshot {0} has no directory: remove it and pull its image again",
+                    layer.key());
         }
     }
 
@@ -206,8 +209,7 @@ final class Recovery {
         try (DirectoryStream<Path> stream = Files.newDirectoryStream(layout.snapshots())) {
             stream.forEach(directories::add);
         } catch (IOException e) {
-            throw new SyscallException(
-                    "readdir", layout.snapshots().toString(), Errno.EIO, e.toString());
+            throw new SyscallException("readdir", layout.snapshots().toString(), Errno.EIO, e.toString());
         }
         return directories;
     }

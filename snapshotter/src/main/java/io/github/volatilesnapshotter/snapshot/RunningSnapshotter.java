@@ -83,21 +83,23 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.uppers = new Uppers(layout, superblock, trash);
         this.poisoner = new Poisoner(store, metrics);
         this.layerSync = new LayerSync(layout, settings.commitTimeoutMillis());
-        this.snapshotter = new OverlaySnapshotter(
-                settings, layout, store, uppers, poisoner, layerSync, trash, machine(), metrics);
+        this.snapshotter =
+                new OverlaySnapshotter(settings, layout, store, uppers, poisoner, layerSync, trash, machine(), metrics);
         this.watch = new Watch(superblock, this::look);
         superblock.setListener(epoch -> snapshotter.lookAtEpoch());
     }
 
     private OverlaySnapshotter.Machine machine() {
-        return new OverlaySnapshotter.Machine(BootId.current(), superblock.device().toString());
+        return new OverlaySnapshotter.Machine(
+                BootId.current(), superblock.device().toString());
     }
 
     private static Fd lock(Layout layout) throws SyscallException, StartException {
         Fd lock = Fd.openReadWrite(layout.lock());
         if (!Flock.tryExclusive(lock)) {
             lock.close();
-            throw new StartException("another daemon serves root " + layout.root() + " (it holds " + layout.lock() + ")");
+            throw new StartException(
+                    "another daemon serves root " + layout.root() + " (it holds " + layout.lock() + ")");
         }
         return lock;
     }
@@ -128,7 +130,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         metrics.snapshots(Metrics.Role.DURABLE, () -> count(snapshot -> isHealthy(snapshot, Role.DURABLE)));
         metrics.snapshots(Metrics.Role.VOLATILE, () -> count(snapshot -> isHealthy(snapshot, Role.VOLATILE)));
         metrics.snapshots(
-                Metrics.Role.POISONED, () -> count(snapshot -> poisoner.of(snapshot).isPresent()));
+                Metrics.Role.POISONED,
+                () -> count(snapshot -> poisoner.of(snapshot).isPresent()));
         metrics.trashWaiting(trash::waiting);
         metrics.queueLength("layer_sync", layerSync::running);
     }

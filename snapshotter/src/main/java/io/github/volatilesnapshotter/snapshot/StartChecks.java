@@ -46,14 +46,16 @@ public final class StartChecks {
         }
         // These divide layers, options and escapes in the options of the overlays that clients mount.
         if (text.chars().anyMatch(c -> c == ':' || c == ',' || c == '\\' || c == '"')) {
-            throw new StartException("root " + text + " holds one of : , \\ \" which overlay mount options can't carry");
+            throw new StartException(
+                    "root " + text + " holds one of : , \\ \" which overlay mount options can't carry");
         }
     }
 
     static void checkKernel(KernelRelease kernel) throws StartException {
         if (!kernel.atLeast(MIN_KERNEL_MAJOR, MIN_KERNEL_MINOR)) {
-            throw new StartException("kernel " + kernel.text() + " is too old: volatile overlays that report errors came with "
-                    + MIN_KERNEL_MAJOR + "." + MIN_KERNEL_MINOR);
+            throw new StartException(
+                    "kernel " + kernel.text() + " is too old: volatile overlays that report errors came with "
+                            + MIN_KERNEL_MAJOR + "." + MIN_KERNEL_MINOR);
         }
     }
 
@@ -73,8 +75,9 @@ public final class StartChecks {
         try {
             checkXattr(root, probe);
             if (!DirectoryTree.reportsFileTypes(root)) {
-                throw new StartException("root " + root
-                        + " lies on a filesystem without d_type, which overlayfs needs of an upper: make xfs with ftype=1");
+                throw new StartException(
+                        "root " + root
+                                + " lies on a filesystem without d_type, which overlayfs needs of an upper: make xfs with ftype=1");
             }
         } finally {
             DirectoryTree.delete(probe);
@@ -87,7 +90,8 @@ public final class StartChecks {
         } catch (SyscallException e) {
             if (e.errno().equals(Errno.EOPNOTSUPP)) {
                 throw new StartException(
-                        "root " + root + " lies on a filesystem without trusted.* xattrs, which overlayfs needs of an upper",
+                        "root " + root
+                                + " lies on a filesystem without trusted.* xattrs, which overlayfs needs of an upper",
                         e);
             }
             throw e;

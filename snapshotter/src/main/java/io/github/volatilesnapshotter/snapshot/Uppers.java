@@ -108,7 +108,9 @@ final class Uppers implements AutoCloseable {
 
     /** Whether the superblock has had an error since the witness of {@code id} was opened, as far as that was noticed. */
     boolean hasWitnessedEpoch(long id) {
-        return witness(id).map(witness -> witness.epochs() != superblock.epochs()).orElse(false);
+        return witness(id)
+                .map(witness -> witness.epochs() != superblock.epochs())
+                .orElse(false);
     }
 
     /** Ids of the durable snapshots. */

@@ -1,7 +1,7 @@
 package io.github.volatilesnapshotter.superblock;
 
-import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Device;
+import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.MountInfo;
@@ -86,7 +86,9 @@ final class Sentinel implements AutoCloseable {
     record Places(Path directory, Path lower, Path mountPoint) {
         static Places of(Path pool, Path lower, Path stateDirectory, Device device) {
             return new Places(
-                    pool.resolve("sentinel"), lower, stateDirectory.resolve("sentinel").resolve(device.toString()));
+                    pool.resolve("sentinel"),
+                    lower,
+                    stateDirectory.resolve("sentinel").resolve(device.toString()));
         }
 
         Path upper() {

@@ -63,11 +63,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     private Optional<Sentinel> sentinel = Optional.empty();
 
     private WatchedSuperblock(
-            Device device,
-            Path pool,
-            Sentinel.Places places,
-            OverlayMounter mounter,
-            Metrics metrics) {
+            Device device, Path pool, Sentinel.Places places, OverlayMounter mounter, Metrics metrics) {
         this.device = device;
         this.pool = pool;
         this.places = places;
@@ -83,11 +79,7 @@ public final class WatchedSuperblock implements AutoCloseable {
      * @param stateDirectory the runtime directory
      */
     public static WatchedSuperblock of(
-            Path pool,
-            Path lower,
-            Path stateDirectory,
-            OverlayMounter mounter,
-            Metrics metrics)
+            Path pool, Path lower, Path stateDirectory, OverlayMounter mounter, Metrics metrics)
             throws SyscallException {
         // From mountinfo and not from st_dev: on btrfs a subvolume's st_dev is not the superblock's.
         Device device = MountInfo.containing(pool).device();
@@ -197,7 +189,8 @@ public final class WatchedSuperblock implements AutoCloseable {
      * @throws UnseenErrorException if it is still refused after a bounded number of tries
      * @throws SyscallException if the mount failed for another reason
      */
-    public VolatileOverlay mountVolatile(OverlayLayers layers, Path target) throws SyscallException, UnseenErrorException {
+    public VolatileOverlay mountVolatile(OverlayLayers layers, Path target)
+            throws SyscallException, UnseenErrorException {
         SyscallException refused = null;
         for (int tries = 0; tries < MAX_TRIES; tries++) {
             try {
@@ -281,7 +274,11 @@ public final class WatchedSuperblock implements AutoCloseable {
             if (!e.operation().equals("syncfs")) {
                 throw e;
             }
-            LOG.log(INFO, "syncfs of superblock {0} reported {1}", device, e.errno().name());
+            LOG.log(
+                    INFO,
+                    "syncfs of superblock {0} reported {1}",
+                    device,
+                    e.errno().name());
         }
         metrics.unseenErrorCleared();
     }

@@ -15,7 +15,8 @@ class BackendKeyTest {
 
     @Test
     void an_extract_key_keeps_its_space_and_digest() {
-        assertThat(BackendKey.parse("default/7/extract-812295082-7xm9 sha256:59b1").clientKey())
+        assertThat(BackendKey.parse("default/7/extract-812295082-7xm9 sha256:59b1")
+                        .clientKey())
                 .isEqualTo("extract-812295082-7xm9 sha256:59b1");
     }
 

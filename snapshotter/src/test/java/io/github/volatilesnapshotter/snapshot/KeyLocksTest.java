@@ -47,7 +47,8 @@ class KeyLocksTest {
             assertThatThrownBy(() -> other.submit(() -> locks.hold("k")).get())
                     .hasCauseInstanceOf(SnapshotException.class)
                     .cause()
-                    .satisfies(e -> assertThat(((SnapshotException) e).category()).isEqualTo(Category.UNAVAILABLE))
+                    .satisfies(
+                            e -> assertThat(((SnapshotException) e).category()).isEqualTo(Category.UNAVAILABLE))
                     .hasMessageContaining("k is busy");
         }
         assertThat(timeouts).hasValue(1);

@@ -15,7 +15,8 @@ class LabelChangeTest {
 
     @Test
     void without_a_mask_all_labels_are_replaced() throws Exception {
-        assertThat(LabelChange.apply("k", CURRENT, Map.of("b", "2"), List.of())).containsExactlyEntriesOf(Map.of("b", "2"));
+        assertThat(LabelChange.apply("k", CURRENT, Map.of("b", "2"), List.of()))
+                .containsExactlyEntriesOf(Map.of("b", "2"));
     }
 
     @Test
@@ -32,7 +33,8 @@ class LabelChangeTest {
 
     @Test
     void an_empty_value_is_no_label() throws Exception {
-        assertThat(LabelChange.apply("k", CURRENT, Map.of("a", ""), List.of("labels"))).isEmpty();
+        assertThat(LabelChange.apply("k", CURRENT, Map.of("a", ""), List.of("labels")))
+                .isEmpty();
     }
 
     @Test
@@ -46,8 +48,7 @@ class LabelChangeTest {
     void any_other_field_is_refused_by_name(String path) {
         assertThatThrownBy(() -> LabelChange.apply("the-key", CURRENT, Map.of(), List.of("labels.a", path)))
                 .isInstanceOfSatisfying(
-                        SnapshotException.class,
-                        e -> assertThat(e.category()).isEqualTo(Category.INVALID_ARGUMENT))
+                        SnapshotException.class, e -> assertThat(e.category()).isEqualTo(Category.INVALID_ARGUMENT))
                 .hasMessageContaining("the-key")
                 .hasMessageContaining('"' + path + '"');
     }

@@ -184,9 +184,7 @@ class SnapshotterRulesTest {
         MountInfo mount = MountInfo.containing(merged);
         assertThat(mount.mountPoint()).isEqualTo(merged.toString());
         assertThat(mount.isVolatile()).isTrue();
-        assertThat(mount.superOptions())
-                .contains("redirect_dir=off")
-                .doesNotContain("index=on", "metacopy=on");
+        assertThat(mount.superOptions()).contains("redirect_dir=off").doesNotContain("index=on", "metacopy=on");
         assertThat(snapshotter.mounts("default/9/container")).isEqualTo(mounts);
     }
 
@@ -220,7 +218,8 @@ class SnapshotterRulesTest {
         Files.setAttribute(upper, "unix:gid", 4321);
         Files.setAttribute(upper, "unix:mode", 02750);
         commit("base", "extract-1");
-        Path merged = Path.of(snapshotter.prepare("c", "base", Map.of()).getFirst().source());
+        Path merged =
+                Path.of(snapshotter.prepare("c", "base", Map.of()).getFirst().source());
         assertThat(Files.getAttribute(merged, "unix:uid")).isEqualTo(1234);
         assertThat(Files.getAttribute(merged, "unix:gid")).isEqualTo(4321);
         assertThat((int) Files.getAttribute(merged, "unix:mode") & 07777).isEqualTo(02750);
@@ -228,11 +227,13 @@ class SnapshotterRulesTest {
 
     @Test
     void a_committed_volatile_snapshot_is_a_layer_like_any_other() throws Exception {
-        Path merged = Path.of(snapshotter.prepare("build", "", Map.of()).getFirst().source());
+        Path merged =
+                Path.of(snapshotter.prepare("build", "", Map.of()).getFirst().source());
         Files.writeString(merged.resolve("out"), "built");
         commit("layer", "build");
         assertThat(MountInfo.ofSelf()).noneMatch(mount -> mount.mountPoint().equals(merged.toString()));
-        Path next = Path.of(snapshotter.prepare("next", "layer", Map.of()).getFirst().source());
+        Path next = Path.of(
+                snapshotter.prepare("next", "layer", Map.of()).getFirst().source());
         assertThat(next.resolve("out")).hasContent("built");
     }
 
@@ -282,7 +283,8 @@ class SnapshotterRulesTest {
             fixture.layer("layer-" + layer, parent, "file-" + layer, "x");
             parent = "layer-" + layer;
         }
-        Path merged = Path.of(snapshotter.prepare("c", parent, Map.of()).getFirst().source());
+        Path merged =
+                Path.of(snapshotter.prepare("c", parent, Map.of()).getFirst().source());
         assertThat(merged.resolve("file-0")).exists();
         assertThat(merged.resolve("file-399")).exists();
     }
