@@ -97,6 +97,18 @@ class FaultyDiskTest {
     }
 
     @Test
+    void the_file_system_goes_on_working_with_the_blocks_it_has() throws IOException {
+        Files.createDirectory(file("directory"));
+        lose_a_write();
+        assertFailsForTheDisk(disk::syncfs);
+
+        Files.createFile(file("directory").resolve("empty"));
+
+        assertThatCode(() -> fsync(file("directory"))).doesNotThrowAnyException();
+        assertThatCode(disk::syncfs).doesNotThrowAnyException();
+    }
+
+    @Test
     void a_volatile_overlay_from_before_says_so_when_its_root_is_fsynced() throws IOException {
         VolatileOverlay overlay = VolatileOverlay.mount(disk.root().resolve("overlay"));
         assertThatCode(() -> fsync(overlay.merged())).doesNotThrowAnyException();
@@ -141,10 +153,9 @@ class FaultyDiskTest {
     @Test
     void nothing_is_left_of_a_closed_disk() throws IOException {
         VolatileOverlay.mount(disk.root().resolve("overlay"));
-        WritebackTrace trace = WritebackTrace.of(disk);
-        lose_a_write();
-
-        trace.close();
+        try (WritebackTrace _ = WritebackTrace.of(disk)) {
+            lose_a_write();
+        }
         disk.close();
 
         String directory = disk.root().getParent().toString();
