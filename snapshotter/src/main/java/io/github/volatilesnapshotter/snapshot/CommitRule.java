@@ -14,7 +14,7 @@ import java.util.function.Function;
  * @param parent the name that a rebase asks for, or empty
  */
 record CommitRule(String name, String key, String parent) {
-    /** @return the active as it is to be committed: still with its key and kind, its parent already the new one */
+    /** The active as it is to be committed: still with its key and kind, its parent already the new one. */
     SnapshotRecord check(Function<String, Optional<SnapshotRecord>> records) throws SnapshotException {
         if (records.apply(name).isPresent()) {
             throw new SnapshotException(Category.ALREADY_EXISTS, "committed snapshot " + name + " exists already");

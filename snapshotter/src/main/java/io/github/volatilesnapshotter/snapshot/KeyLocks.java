@@ -49,7 +49,7 @@ final class KeyLocks {
     }
 
     private Counted enter(String key) {
-        return locks.compute(key, (unused, present) -> {
+        return locks.compute(key, (_, present) -> {
             Counted counted = present == null ? new Counted() : present;
             counted.users++;
             return counted;
@@ -57,7 +57,7 @@ final class KeyLocks {
     }
 
     private void leave(String key) {
-        locks.compute(key, (unused, present) -> dropIfUnused(present));
+        locks.compute(key, (_, present) -> dropIfUnused(present));
     }
 
     private static @Nullable Counted dropIfUnused(@Nullable Counted counted) {

@@ -99,7 +99,7 @@ final class OverlaySnapshotter implements Snapshotter {
     public List<Mount> prepare(String key, String parent, Map<String, String> labels) throws SnapshotException {
         Requests.checkKey("key", key);
         Requests.checkLabels(labels);
-        try (KeyLocks.Held held = locks.hold(key)) {
+        try (KeyLocks.Held _ = locks.hold(key)) {
             List<SnapshotRecord> parents = parentsOf(key, parent);
             List<Path> lower = mounts.lower(parents);
             Role role = roleRule.roleOf(key, labels);
@@ -148,7 +148,7 @@ final class OverlaySnapshotter implements Snapshotter {
     public List<Mount> view(String key, String parent, Map<String, String> labels) throws SnapshotException {
         Requests.checkKey("key", key);
         Requests.checkLabels(labels);
-        try (KeyLocks.Held held = locks.hold(key)) {
+        try (KeyLocks.Held _ = locks.hold(key)) {
             List<SnapshotRecord> parents = parentsOf(key, parent);
             SnapshotRecord snapshot = newRecord(store.newId(), key, RecordKind.VIEW, parents, labels);
             insert(snapshot, parent);
@@ -187,7 +187,7 @@ final class OverlaySnapshotter implements Snapshotter {
     }
 
     private void insert(SnapshotRecord snapshot, String parent) throws SnapshotException, MetadataException {
-        store.<Void, SnapshotException>ordered(transaction -> {
+        var _ = store.<SnapshotRecord, SnapshotException>ordered(transaction -> {
             if (transaction.find(snapshot.key()).isPresent()) {
                 throw Failures.alreadyExists(snapshot.key());
             }
@@ -195,7 +195,7 @@ final class OverlaySnapshotter implements Snapshotter {
                 committedParent(snapshot.key(), parent, transaction.find(snapshot.parentId()));
             }
             transaction.insert(snapshot);
-            return null;
+            return snapshot;
         });
     }
 
@@ -213,7 +213,7 @@ final class OverlaySnapshotter implements Snapshotter {
     @Override
     public List<Mount> mounts(String key) throws SnapshotException {
         Requests.checkKey("key", key);
-        try (KeyLocks.Held held = locks.hold(key)) {
+        try (KeyLocks.Held _ = locks.hold(key)) {
             SnapshotRecord snapshot = find(key);
             if (snapshot.kind() == RecordKind.COMMITTED) {
                 throw new SnapshotException(
@@ -256,7 +256,7 @@ final class OverlaySnapshotter implements Snapshotter {
         Requests.checkLabels(labels);
         CommitRule rule = new CommitRule(name, key, parent);
         long begunNanos = System.nanoTime();
-        try (KeyLocks.Held held = locks.hold(key)) {
+        try (KeyLocks.Held _ = locks.hold(key)) {
             SnapshotRecord active = rule.check(store::find);
             refusePoisoned(active);
             sync(active, name);
@@ -298,19 +298,20 @@ final class OverlaySnapshotter implements Snapshotter {
 
     private void recordCommit(CommitRule rule, Map<String, String> labels, RecordedUsage usage)
             throws SnapshotException, MetadataException {
-        store.<Void, SnapshotException>durable(transaction -> {
+        var _ = store.<SnapshotRecord, SnapshotException>durable(transaction -> {
             SnapshotRecord active = rule.check(transaction::find);
             refusePoisoned(active);
             Instant now = Instant.now();
             // Labels are the request's: a committed snapshot inherits none of the active's.
-            transaction.replace(active.withKey(rule.name())
+            SnapshotRecord committed = active.withKey(rule.name())
                     .withKind(RecordKind.COMMITTED)
                     .withCreatedAt(now)
                     .withUpdatedAt(now)
                     .withLabels(LabelChange.stored(labels))
                     .withUpper(null)
-                    .withUsage(usage));
-            return null;
+                    .withUsage(usage);
+            transaction.replace(committed);
+            return committed;
         });
     }
 
@@ -330,21 +331,21 @@ final class OverlaySnapshotter implements Snapshotter {
     @Override
     public void remove(String key) throws SnapshotException {
         Requests.checkKey("key", key);
-        try (KeyLocks.Held held = locks.hold(key)) {
+        try (KeyLocks.Held _ = locks.hold(key)) {
             SnapshotRecord snapshot = find(key);
-            SnapshotStore.Work<Void, SnapshotException> deletion = transaction -> {
+            SnapshotStore.Work<SnapshotRecord, SnapshotException> deletion = transaction -> {
                 SnapshotRecord found = transaction.find(key).orElseThrow(() -> Failures.notFound(key));
                 if (transaction.hasChildren(found.id())) {
                     throw new SnapshotException(
                             Category.FAILED_PRECONDITION, "cannot remove snapshot " + key + ": it has children");
                 }
                 transaction.delete(found.id());
-                return null;
+                return found;
             };
             if (snapshot.kind() == RecordKind.COMMITTED) {
-                var unused = store.durable(deletion);
+                var _ = store.durable(deletion);
             } else {
-                var unused = store.ordered(deletion);
+                var _ = store.ordered(deletion);
             }
             throwAway(snapshot);
         } catch (MetadataException e) {
@@ -396,7 +397,7 @@ final class OverlaySnapshotter implements Snapshotter {
             transaction.replace(changed);
             return changed;
         };
-        try (KeyLocks.Held held = locks.hold(key)) {
+        try (KeyLocks.Held _ = locks.hold(key)) {
             boolean isCommitted = find(key).kind() == RecordKind.COMMITTED;
             return info(isCommitted ? store.durable(change) : store.ordered(change));
         } catch (MetadataException e) {
@@ -410,7 +411,7 @@ final class OverlaySnapshotter implements Snapshotter {
         try {
             filter = Filters.parse(filters);
         } catch (FilterSyntaxException e) {
-            throw new SnapshotException(Category.INVALID_ARGUMENT, e.getMessage(), e);
+            throw new SnapshotException(Category.INVALID_ARGUMENT, "filters " + filters + ": " + e.getMessage(), e);
         }
         List<SnapshotRecord> all = store.all();
         Map<Long, String> names = HashMap.newHashMap(all.size());

@@ -80,12 +80,12 @@ final class Poisoner {
         }
         Map<Long, Poison> pending = Map.copyOf(unrecorded);
         try {
-            store.<Void, RuntimeException>ordered(transaction -> {
+            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
                 pending.forEach((id, poison) -> transaction
                         .find((long) id)
                         .filter(Poisoner::canBePoisoned)
                         .ifPresent(snapshot -> transaction.replace(snapshot.withPoison(poison))));
-                return null;
+                return pending.size();
             });
         } catch (MetadataException e) {
             LOG.log(ERROR, "poison of " + pending.size() + " snapshots holds in memory only: it can't be recorded", e);

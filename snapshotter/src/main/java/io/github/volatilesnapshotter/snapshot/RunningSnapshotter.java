@@ -64,7 +64,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             throw new StartException("root " + layout.root() + " can't be used: " + e.getMessage(), e);
         } catch (MetadataException e) {
             close(lock);
-            throw new StartException(e.getMessage(), e);
+            throw new StartException("metadata can't be used: " + e.getMessage(), e);
         }
     }
 

@@ -25,7 +25,11 @@ public final class StartChecks {
 
     private StartChecks() {}
 
-    /** @param root an existing directory */
+    /**
+     * Refuses a machine or a root that can't serve.
+     *
+     * @param root an existing directory
+     */
     public static void check(Path root) throws StartException {
         checkPath(root);
         checkKernel(KernelRelease.current());

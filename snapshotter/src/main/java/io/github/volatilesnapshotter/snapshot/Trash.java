@@ -92,7 +92,7 @@ final class Trash implements AutoCloseable {
 
     private void requestSweep(long delayMillis) {
         if (isSweepDue.compareAndSet(false, true)) {
-            var unused = thread.schedule(this::sweepAndRetry, delayMillis, TimeUnit.MILLISECONDS);
+            var _ = thread.schedule(this::sweepAndRetry, delayMillis, TimeUnit.MILLISECONDS);
         }
     }
 
@@ -103,7 +103,7 @@ final class Trash implements AutoCloseable {
         }
     }
 
-    /** @return whether all that was there is deleted */
+    /** Whether all that was there is deleted. */
     private boolean sweep() {
         try {
             boolean isComplete = true;

@@ -27,7 +27,7 @@ public final class Watch implements AutoCloseable {
     }
 
     public void start(long intervalMillis) {
-        var unused = thread.scheduleWithFixedDelay(this::look, intervalMillis, intervalMillis, TimeUnit.MILLISECONDS);
+        var _ = thread.scheduleWithFixedDelay(this::look, intervalMillis, intervalMillis, TimeUnit.MILLISECONDS);
     }
 
     private void look() {

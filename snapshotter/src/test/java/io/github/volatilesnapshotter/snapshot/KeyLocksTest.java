@@ -24,7 +24,7 @@ class KeyLocksTest {
             for (int thread = 0; thread < 8; thread++) {
                 all.add(threads.submit(() -> {
                     for (int i = 0; i < 1_000; i++) {
-                        try (KeyLocks.Held held = locks.hold("k")) {
+                        try (KeyLocks.Held _ = locks.hold("k")) {
                             count[0]++;
                         }
                     }
@@ -43,7 +43,7 @@ class KeyLocksTest {
     void a_request_that_waits_too_long_is_told_so() throws Exception {
         KeyLocks locks = new KeyLocks(10, timeouts::incrementAndGet);
         try (ExecutorService other = Executors.newSingleThreadExecutor();
-                KeyLocks.Held held = locks.hold("k")) {
+                KeyLocks.Held _ = locks.hold("k")) {
             assertThatThrownBy(() -> other.submit(() -> locks.hold("k")).get())
                     .hasCauseInstanceOf(SnapshotException.class)
                     .cause()

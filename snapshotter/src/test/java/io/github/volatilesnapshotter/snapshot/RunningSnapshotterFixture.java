@@ -1,6 +1,8 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -77,7 +79,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     }
 
     @Override
-    public void close() throws Exception {
+    public void close() throws IOException, MetadataException {
         try {
             running.unmountAll();
         } finally {
