@@ -1,71 +1,369 @@
 package io.github.volatilesnapshotter.metadata;
 
+import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
-/** Records in a SQLite file. */
+/**
+ * Records in a SQLite file, with a copy in memory that answers all reads.
+ *
+ * <p>The file is the truth: the copy is read from it when the store is opened, and a transaction goes into the copy after SQLite
+ * has committed it. Writers take turns under one lock. What costs a flush and is nobody's answer - carrying the write-ahead log
+ * over, reserving ids - is done by a thread of the store's own.
+ *
+ * <p>A write that fails because the disk is full, or because another program has the file locked, leaves everything as it was.
+ * After any other failure SQLite can't say what the disk holds (the kernel reports a lost page once, and a flush that is tried
+ * again succeeds): the store goes on reading from memory and refuses every later write until it is opened anew.
+ */
 public final class SqliteSnapshotStore implements SnapshotStore {
-    private SqliteSnapshotStore() {}
+    /** Ids are reserved on disk in blocks, so that giving one takes no flush. A restart skips what is left of a block. */
+    static final long ID_BLOCK = 4_096;
 
+    /** The log is carried over when it is longer than this... */
+    static final long LOG_CHECKPOINT_BYTES = 4L << 20;
+
+    /** ...and after an attempt that failed, again when it has grown by this much. */
+    private static final long LOG_RETRY_BYTES = 1L << 20;
+
+    /** How many changes are written between two looks at the length of the log, at 3 to 4 KiB each. */
+    private static final int CHANGES_PER_LOOK = 32;
+
+    private static final long WRITER_TIMEOUT_MILLIS = 30_000;
+    private static final long MAINTENANCE_TIMEOUT_MILLIS = 30_000;
+
+    private final Path path;
+    private final SqliteFile file;
+    private final StoreObserver observer;
+    private final SharedStrings strings = new SharedStrings();
+    private final Mirror mirror = new Mirror();
+    private final ReentrantLock writer = new ReentrantLock();
+    private final Semaphore maintenanceDue = new Semaphore(0);
+    private final Thread maintenance;
+    private final AtomicLong nextId = new AtomicLong();
+    private volatile long idsReservedThrough;
+    private volatile @Nullable String refusal;
+    private volatile boolean closed;
+    private int changesSinceLook;
+    private long checkpointAtBytes = LOG_CHECKPOINT_BYTES;
+
+    private SqliteSnapshotStore(Path path, SqliteFile file, StoreObserver observer) {
+        this.path = path;
+        this.file = file;
+        this.observer = observer;
+        maintenance = Thread.ofPlatform().name("metadata-maintenance").daemon().unstarted(this::maintain);
+    }
+
+    /**
+     * Opens the file, or makes it, readable by its owner only. Reads and verifies all of it.
+     *
+     * @param file in a directory that exists, on a filesystem that can map files
+     * @throws MetadataException if it is damaged, of a newer version, or something else: it is never replaced
+     */
     public static SqliteSnapshotStore open(Path file) throws MetadataException {
-        if (!file.isAbsolute()) {
-            throw new MetadataException(MetadataException.Reason.REFUSED, file, "open", "not absolute", "", null);
+        return open(file, StoreObserver.NONE);
+    }
+
+    /** As {@link #open(Path)}, with an observer. */
+    public static SqliteSnapshotStore open(Path file, StoreObserver observer) throws MetadataException {
+        Path path = file.toAbsolutePath();
+        SqliteSnapshotStore store = new SqliteSnapshotStore(path, SqliteFile.open(path, Schema.CURRENT), observer);
+        try {
+            store.load();
+        } catch (MetadataException e) {
+            store.file.closeAfter(e);
+            throw e;
         }
-        return new SqliteSnapshotStore();
+        store.maintenance.start();
+        return store;
+    }
+
+    private void load() throws MetadataException {
+        List<Change> records = new ArrayList<>();
+        file.load(strings, record -> records.add(new Change.Insert(record)));
+        mirror.apply(records);
+        long lastReserved = file.idsReservedThrough();
+        long lastGiven = records.isEmpty()
+                ? 0
+                : ((Change.Insert) records.getLast()).record().id();
+        nextId.set(Math.max(lastReserved, lastGiven) + 1);
+        // Also takes the flush of the log's header, see SqliteFile.checkpoint.
+        reserveIds();
     }
 
     @Override
     public Optional<SnapshotRecord> find(String key) {
-        throw new UnsupportedOperationException();
+        return mirror.find(key);
     }
 
     @Override
     public Optional<SnapshotRecord> find(long id) {
-        throw new UnsupportedOperationException();
+        return mirror.find(id);
     }
 
     @Override
     public List<SnapshotRecord> all() {
-        throw new UnsupportedOperationException();
+        return mirror.all();
     }
 
     @Override
     public List<SnapshotRecord> chain(long id) {
-        throw new UnsupportedOperationException();
+        return mirror.chain(id);
     }
 
     @Override
     public Optional<String> keyOf(long id) {
-        throw new UnsupportedOperationException();
+        return mirror.find(id).map(SnapshotRecord::key);
     }
 
     @Override
     public int count(Predicate<? super SnapshotRecord> predicate) {
-        throw new UnsupportedOperationException();
+        return Math.toIntExact(mirror.all().stream().filter(predicate).count());
     }
 
     @Override
     public <T, X extends Exception> T ordered(Work<T, X> work) throws X, MetadataException {
-        throw new UnsupportedOperationException();
+        return write(Durability.ORDERED, work);
     }
 
     @Override
     public <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException {
-        throw new UnsupportedOperationException();
+        return write(Durability.DURABLE, work);
+    }
+
+    private <T, X extends Exception> T write(Durability durability, Work<T, X> work) throws X, MetadataException {
+        long calledAtNanos = System.nanoTime();
+        becomeWriter();
+        try {
+            long begunAtNanos = System.nanoTime();
+            ChangeSet transaction = new ChangeSet(mirror, strings);
+            T answer;
+            List<Change> changes;
+            try {
+                answer = work.in(transaction);
+            } finally {
+                changes = transaction.finish();
+            }
+            commit(changes, durability);
+            observer.written(durability, begunAtNanos - calledAtNanos, System.nanoTime() - begunAtNanos);
+            return answer;
+        } finally {
+            writer.unlock();
+        }
+    }
+
+    private void commit(List<Change> changes, Durability durability) throws MetadataException {
+        if (changes.isEmpty() && durability == Durability.ORDERED) {
+            return;
+        }
+        try {
+            file.write(changes, durability);
+        } catch (MetadataException e) {
+            refuseWritesAfter(e);
+            throw e;
+        }
+        mirror.apply(changes);
+        changesSinceLook += changes.size();
+        if (changesSinceLook >= CHANGES_PER_LOOK) {
+            changesSinceLook = 0;
+            if (file.logBytes() >= checkpointAtBytes) {
+                maintenanceDue.release();
+            }
+        }
     }
 
     @Override
     public long newId() throws MetadataException {
-        throw new UnsupportedOperationException();
+        long id = nextId.getAndIncrement();
+        long reserved = idsReservedThrough;
+        if (id > reserved) {
+            reserveIdsNow(id);
+        } else if (reserved - id == ID_BLOCK / 2) { // true for exactly one id of each block
+            maintenanceDue.release();
+        }
+        return id;
+    }
+
+    private void reserveIdsNow(long atLeast) throws MetadataException {
+        if (writer.isHeldByCurrentThread()) { // within a transaction, which has not written anything yet
+            if (atLeast > idsReservedThrough) {
+                reserveIds();
+            }
+            return;
+        }
+        becomeWriter();
+        try {
+            if (atLeast > idsReservedThrough) {
+                reserveIds();
+            }
+        } finally {
+            writer.unlock();
+        }
+    }
+
+    private void reserveIds() throws MetadataException {
+        long through = nextId.get() + ID_BLOCK;
+        try {
+            file.reserveIds(through);
+        } catch (MetadataException e) {
+            refuseWritesAfter(e);
+            throw e;
+        }
+        idsReservedThrough = through;
     }
 
     @Override
     public void raiseIdsAbove(long id) {
-        throw new UnsupportedOperationException();
+        nextId.accumulateAndGet(id + 1, Math::max);
     }
 
+    /** How many threads wait for their turn to write. Any thread. */
+    public int waitingWriters() {
+        return writer.getQueueLength();
+    }
+
+    /** Length of the write-ahead log. Any thread. */
+    public long logBytes() {
+        return file.logBytes();
+    }
+
+    private void becomeWriter() throws MetadataException {
+        takeTurn();
+        String why = closed ? "the store is closed" : refusal;
+        if (why != null) {
+            writer.unlock();
+            throw refused(Reason.REFUSED, why);
+        }
+    }
+
+    /** Waits for the turn to write: bounded, so that a hung disk gives errors and not a pile of threads. */
+    private void takeTurn() throws MetadataException {
+        if (writer.isHeldByCurrentThread()) {
+            throw new IllegalStateException("a transaction within a transaction");
+        }
+        try {
+            if (!writer.tryLock() && !writer.tryLock(WRITER_TIMEOUT_MILLIS, TimeUnit.MILLISECONDS)) {
+                throw refused(Reason.BUSY, "other writers have taken longer than " + WRITER_TIMEOUT_MILLIS + " ms");
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw refused(Reason.BUSY, "interrupted while waiting for other writers");
+        }
+    }
+
+    private MetadataException refused(Reason reason, String why) {
+        return new MetadataException(reason, path, "write", why, "", null);
+    }
+
+    private void refuseWritesAfter(MetadataException failure) {
+        if (failure.reason() == Reason.FAILED || failure.reason() == Reason.UNUSABLE_FILE) {
+            refusal = "writes are refused until a restart, as what the disk holds is uncertain since this failed: "
+                    + failure.getMessage();
+        }
+    }
+
+    private void maintain() {
+        while (true) {
+            maintenanceDue.acquireUninterruptibly();
+            maintenanceDue.drainPermits();
+            if (closed) {
+                return;
+            }
+            try {
+                reserveIdsAhead();
+                carryLogOver();
+            } catch (MetadataException e) {
+                if (!closed) {
+                    observer.maintenanceFailed(e);
+                }
+            }
+        }
+    }
+
+    private void reserveIdsAhead() throws MetadataException {
+        if (idsReservedThrough - nextId.get() < ID_BLOCK / 2) {
+            becomeWriter();
+            try {
+                reserveIds();
+            } finally {
+                writer.unlock();
+            }
+        }
+    }
+
+    private void carryLogOver() throws MetadataException {
+        long logBytes = file.logBytes();
+        if (logBytes < LOG_CHECKPOINT_BYTES) {
+            return;
+        }
+        flushLogAhead();
+        becomeWriter();
+        long blockedAtNanos = System.nanoTime();
+        try {
+            checkpointAtBytes = logBytes + LOG_RETRY_BYTES;
+            if (!file.checkpoint()) {
+                throw refused(
+                        Reason.BUSY,
+                        "the write-ahead log of " + logBytes
+                                + " bytes cannot be emptied while another program reads the file");
+            }
+            checkpointAtBytes = LOG_CHECKPOINT_BYTES;
+        } catch (MetadataException e) {
+            refuseWritesAfter(e);
+            throw e;
+        } finally {
+            writer.unlock();
+        }
+        observer.checkpointed(logBytes, System.nanoTime() - blockedAtNanos);
+    }
+
+    private void flushLogAhead() throws MetadataException {
+        try {
+            file.flushLog();
+        } catch (MetadataException e) {
+            refuseWritesAfter(e);
+            throw e;
+        }
+    }
+
+    /** As the interface says; after a write that left the disk uncertain the file is left to the end of the process. */
     @Override
-    public void close() throws MetadataException {}
+    public void close() throws MetadataException {
+        takeTurn();
+        try {
+            if (closed) {
+                return;
+            }
+            closed = true;
+        } finally {
+            writer.unlock();
+        }
+        endMaintenance();
+        if (refusal == null) {
+            // Else closing would carry a log into the database whose pages may be lost, without looking at its
+            // checksums;
+            // the next open does look at them.
+            file.close();
+        }
+    }
+
+    private void endMaintenance() throws MetadataException {
+        maintenanceDue.release();
+        try {
+            if (!maintenance.join(Duration.ofMillis(MAINTENANCE_TIMEOUT_MILLIS))) {
+                throw refused(Reason.BUSY, "maintenance has taken longer than " + MAINTENANCE_TIMEOUT_MILLIS + " ms");
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw refused(Reason.BUSY, "interrupted while waiting for maintenance");
+        }
+    }
 }

@@ -1,0 +1,362 @@
+package io.github.volatilesnapshotter.metadata;
+
+import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+import org.sqlite.SQLiteConfig;
+import org.sqlite.SQLiteErrorCode;
+import org.sqlite.SQLiteException;
+
+/**
+ * The SQLite file: one connection in WAL mode, its prepared statements, and the translation of its errors. Used by one thread at
+ * a time.
+ *
+ * <p>In WAL mode a commit only appends to the log. With {@code synchronous=FULL} SQLite then flushes the log, with {@code NORMAL}
+ * it does not; as the log is one sequence of checksummed frames, a FULL commit takes the NORMAL ones before it along
+ * (sqlite.org/pragma.html#pragma_synchronous, sqlite.org/wal.html). Two more flushes come with carrying the log over and one
+ * with the first commit after that; {@link #checkpoint} takes all three, so that no ordered transaction ever has to.
+ */
+final class SqliteFile implements AutoCloseable {
+    private static final Set<PosixFilePermission> OWNER_ONLY = PosixFilePermissions.fromString("rw-------");
+
+    /** How long SQLite waits for another program that has the file locked, for example an operator's sqlite3. */
+    private static final int OTHER_PROGRAM_TIMEOUT_MILLIS = 5_000;
+
+    /**
+     * A transaction on one record touches a page of the table and one of each index. Pages of 1 KiB hold them well, and make the
+     * log a quarter as long as the default of 4 KiB (docs/decisions/0002-metadata.md).
+     */
+    private static final int PAGE_BYTES = 1024;
+
+    private final Path file;
+    private final Path log;
+    private final Connection connection;
+    private final Statement plain;
+    private final PreparedStatement begin;
+    private final PreparedStatement commit;
+    private final PreparedStatement insert;
+    private final PreparedStatement updateAll;
+    private final PreparedStatement updateUnindexed;
+    private final PreparedStatement delete;
+    private final PreparedStatement reserveIds;
+    private final PreparedStatement countFlush;
+    private @Nullable Durability flushing;
+
+    private SqliteFile(Path file, Connection connection) throws SQLException {
+        this.file = file;
+        log = file.resolveSibling(file.getFileName() + "-wal");
+        this.connection = connection;
+        plain = connection.createStatement();
+        begin = connection.prepareStatement("BEGIN IMMEDIATE");
+        commit = connection.prepareStatement("COMMIT");
+        insert = connection.prepareStatement(RecordColumns.INSERT);
+        updateAll = connection.prepareStatement(RecordColumns.UPDATE_ALL);
+        updateUnindexed = connection.prepareStatement(RecordColumns.UPDATE_UNINDEXED);
+        delete = connection.prepareStatement("DELETE FROM snapshot WHERE id = ?1");
+        reserveIds =
+                connection.prepareStatement("UPDATE store SET ids_reserved_through = max(ids_reserved_through, ?1)");
+        countFlush = connection.prepareStatement("UPDATE store SET flushes = flushes + 1");
+    }
+
+    static SqliteFile open(Path file, Schema schema) throws MetadataException {
+        createForOwnerOnly(file);
+        @Nullable Connection connection = null;
+        try {
+            SQLiteConfig config = new SQLiteConfig();
+            config.setBusyTimeout(OTHER_PROGRAM_TIMEOUT_MILLIS);
+            config.enforceForeignKeys(true);
+            connection = config.createConnection("jdbc:sqlite:" + file);
+            prepare(file, connection, schema);
+            return new SqliteFile(file, connection);
+        } catch (SQLException e) {
+            closeAfter(e, connection);
+            throw failure(file, "open", e);
+        } catch (MetadataException e) {
+            closeAfter(e, connection);
+            throw e;
+        }
+    }
+
+    private static void createForOwnerOnly(Path file) throws MetadataException {
+        try {
+            try {
+                Files.createFile(file, PosixFilePermissions.asFileAttribute(OWNER_ONLY));
+            } catch (FileAlreadyExistsException e) {
+                Files.setPosixFilePermissions(file, OWNER_ONLY);
+            }
+        } catch (IOException e) {
+            throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", e.toString(), "", e);
+        }
+    }
+
+    private static void prepare(Path file, Connection connection, Schema schema)
+            throws SQLException, MetadataException {
+        try (Statement statement = connection.createStatement()) {
+            int version = checkedVersion(file, statement, schema);
+            checkUndamaged(file, statement);
+            if (version == 0) {
+                statement.execute("PRAGMA page_size = " + PAGE_BYTES);
+            }
+            String journal = text(statement, "PRAGMA journal_mode = WAL");
+            if (!journal.equals("wal")) {
+                throw unusable(file, "its filesystem gives no write-ahead log, only journal mode " + journal);
+            }
+            statement.execute("PRAGMA wal_autocheckpoint = 0");
+            statement.execute("PRAGMA trusted_schema = OFF");
+            statement.execute("PRAGMA temp_store = MEMORY");
+            statement.execute("PRAGMA synchronous = FULL");
+            schema.migrate(connection, version);
+        }
+    }
+
+    private static int checkedVersion(Path file, Statement statement, Schema schema)
+            throws SQLException, MetadataException {
+        int applicationId = (int) number(statement, "PRAGMA application_id");
+        int version = (int) number(statement, "PRAGMA user_version");
+        boolean fresh =
+                applicationId == 0 && version == 0 && number(statement, "SELECT count(*) FROM sqlite_schema") == 0;
+        if (!fresh && applicationId != Schema.APPLICATION_ID) {
+            throw unusable(file, "it is a SQLite file, but not one of volatile-snapshotter; it is left as it is");
+        }
+        if (version > schema.version()) {
+            throw unusable(
+                    file,
+                    "it was written by a newer volatile-snapshotter (schema version " + version + ", this one knows "
+                            + schema.version() + "); start that version again, or remove all snapshots with it first");
+        }
+        return version;
+    }
+
+    private static void checkUndamaged(Path file, Statement statement) throws SQLException, MetadataException {
+        String verdict = text(statement, "PRAGMA integrity_check(1)");
+        if (!verdict.equals("ok")) {
+            throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", damage(verdict), "", null);
+        }
+        try (ResultSet orphan = statement.executeQuery("PRAGMA foreign_key_check")) {
+            if (orphan.next()) {
+                String detail = "snapshot " + orphan.getLong(2) + " stands on a parent that is not there";
+                throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", damage(detail), "", null);
+            }
+        }
+    }
+
+    private static String damage(String verdict) {
+        return "the file is damaged (" + verdict
+                + "); it is left as it is. Keep a copy of it with its -wal, then repair it "
+                + "(sqlite3 metadata.db .recover), or move the whole root directory away and let containerd unpack its "
+                + "images again";
+    }
+
+    /** Gives every record, in order of ids. */
+    void load(SharedStrings strings, Consumer<SnapshotRecord> records) throws MetadataException {
+        try (ResultSet rows = plain.executeQuery(RecordColumns.SELECT_ALL)) {
+            while (rows.next()) {
+                records.accept(RecordColumns.read(rows, strings));
+            }
+        } catch (SQLException e) {
+            throw failure("load records", e);
+        } catch (IllegalArgumentException e) {
+            throw new MetadataException(Reason.UNUSABLE_FILE, file, "load records", damage(e.toString()), "", e);
+        }
+    }
+
+    long idsReservedThrough() throws MetadataException {
+        try {
+            return number(plain, "SELECT ids_reserved_through FROM store");
+        } catch (SQLException e) {
+            throw failure("read reserved ids", e);
+        }
+    }
+
+    /** On disk when this returns. */
+    void reserveIds(long through) throws MetadataException {
+        try {
+            flush(Durability.DURABLE);
+            reserveIds.setLong(1, through);
+            expectOneRow(reserveIds);
+        } catch (SQLException e) {
+            throw failure("reserve ids", e);
+        }
+    }
+
+    /** One transaction of all the changes. A durable one without changes still flushes. */
+    void write(List<Change> changes, Durability durability) throws MetadataException {
+        try {
+            flush(durability);
+            if (changes.size() > 1) {
+                writeTogether(changes);
+            } else if (changes.size() == 1) {
+                write(changes.getFirst()); // outside of BEGIN and COMMIT a statement is a transaction of its own
+            } else if (durability == Durability.DURABLE) {
+                expectOneRow(countFlush);
+            }
+        } catch (SQLException e) {
+            throw failure("write records", e);
+        }
+    }
+
+    private void writeTogether(List<Change> changes) throws SQLException {
+        begin.execute();
+        try {
+            for (Change change : changes) {
+                write(change);
+            }
+            commit.execute();
+        } catch (SQLException | RuntimeException e) {
+            Rollback.after(e, plain);
+            throw e;
+        }
+    }
+
+    private void write(Change change) throws SQLException {
+        switch (change) {
+            case Change.Insert(SnapshotRecord record) -> write(insert, record);
+            case Change.Replace replace -> write(replace.movesInIndex() ? updateAll : updateUnindexed, replace.after());
+            case Change.Delete(SnapshotRecord record) -> {
+                delete.setLong(1, record.id());
+                expectOneRow(delete);
+            }
+        }
+    }
+
+    private static void write(PreparedStatement statement, SnapshotRecord record) throws SQLException {
+        RecordColumns.bind(statement, record);
+        expectOneRow(statement);
+    }
+
+    private static void expectOneRow(PreparedStatement statement) throws SQLException {
+        int rows = statement.executeUpdate();
+        if (rows != 1) {
+            throw new SQLException(
+                    "changed " + rows + " rows instead of one: has another program written to the file?");
+        }
+    }
+
+    /** Length of the write-ahead log. */
+    long logBytes() {
+        return log.toFile().length();
+    }
+
+    /** Flushes the log without blocking writers, so that little is left to flush for {@link #checkpoint}. Any thread. */
+    void flushLog() throws MetadataException {
+        try (FileChannel channel = FileChannel.open(log, StandardOpenOption.WRITE)) {
+            channel.force(false);
+        } catch (IOException e) {
+            throw new MetadataException(Reason.FAILED, file, "flush the write-ahead log", e.toString(), "", e);
+        }
+    }
+
+    /**
+     * Carries the log over into the database and empties it.
+     *
+     * @return false if another program is reading the file, so that the log could not be emptied
+     */
+    boolean checkpoint() throws MetadataException {
+        try {
+            if (!emptyLog()) {
+                return false;
+            }
+            // The first commit to an emptied log flushes the log's header, whatever synchronous says (wal.c,
+            // syncHeader).
+            flush(Durability.ORDERED);
+            expectOneRow(countFlush);
+            return true;
+        } catch (SQLException e) {
+            throw failure("checkpoint", e);
+        }
+    }
+
+    /** Does not wait for a reader in another program, as our own writers wait meanwhile. */
+    private boolean emptyLog() throws SQLException {
+        plain.execute("PRAGMA busy_timeout = 0");
+        try {
+            return number(plain, "PRAGMA wal_checkpoint(TRUNCATE)") == 0;
+        } finally {
+            plain.execute("PRAGMA busy_timeout = " + OTHER_PROGRAM_TIMEOUT_MILLIS);
+        }
+    }
+
+    @Override
+    public void close() throws MetadataException {
+        try {
+            connection.close();
+        } catch (SQLException e) {
+            throw failure("close", e);
+        }
+    }
+
+    void closeAfter(MetadataException failure) {
+        closeAfter(failure, connection);
+    }
+
+    /** Not a prepared statement: this pragma takes effect when it is compiled, not when it is run. */
+    private void flush(Durability durability) throws SQLException {
+        if (flushing != durability) {
+            plain.execute("PRAGMA synchronous = " + (durability == Durability.DURABLE ? "FULL" : "NORMAL"));
+            flushing = durability;
+        }
+    }
+
+    private static long number(Statement statement, String sql) throws SQLException {
+        try (ResultSet row = statement.executeQuery(sql)) {
+            row.next();
+            return row.getLong(1);
+        }
+    }
+
+    private static String text(Statement statement, String sql) throws SQLException {
+        try (ResultSet row = statement.executeQuery(sql)) {
+            row.next();
+            return row.getString(1);
+        }
+    }
+
+    private static void closeAfter(Exception failure, @Nullable Connection connection) {
+        if (connection != null) {
+            try {
+                connection.close();
+            } catch (SQLException e) {
+                failure.addSuppressed(e);
+            }
+        }
+    }
+
+    private static MetadataException unusable(Path file, String detail) {
+        return new MetadataException(Reason.UNUSABLE_FILE, file, "open", detail, "", null);
+    }
+
+    private MetadataException failure(String operation, SQLException e) {
+        return failure(file, operation, e);
+    }
+
+    private static MetadataException failure(Path file, String operation, SQLException e) {
+        if (!(e instanceof SQLiteException sqlite)) {
+            return new MetadataException(Reason.FAILED, file, operation, String.valueOf(e.getMessage()), "", e);
+        }
+        SQLiteErrorCode code = sqlite.getResultCode();
+        Reason reason = switch (SQLiteErrorCode.getErrorCode(code.code & 0xff)) {
+            case SQLITE_FULL -> Reason.DISK_FULL;
+            case SQLITE_BUSY, SQLITE_LOCKED -> Reason.BUSY;
+            case SQLITE_CORRUPT, SQLITE_NOTADB -> Reason.UNUSABLE_FILE;
+            default -> Reason.FAILED;
+        };
+        String message = String.valueOf(e.getMessage());
+        return new MetadataException(
+                reason, file, operation, reason == Reason.UNUSABLE_FILE ? damage(message) : message, code.name(), e);
+    }
+}
