@@ -115,7 +115,7 @@ final class OverlaySnapshotter implements Snapshotter {
                 insert(snapshot, parent);
                 // An epoch that began after the witness was opened, and looked before the record was there, missed this
                 // one.
-                poisonWitnessesOfEpoch(List.of(id));
+                poisonWitnessesOfEpoch(List.of(id), Errno.EIO);
                 return mounts.of(snapshot, parents);
             } catch (SnapshotException
                     | MetadataException
@@ -485,15 +485,15 @@ final class OverlaySnapshotter implements Snapshotter {
      * Looks at everything on a superblock that has an error. A durable snapshot is poisoned without being asked: its witness
      * would report this error at Commit, but a witness does not outlive the daemon, and the poison does.
      */
-    void lookAtEpoch() {
+    void lookAtEpoch(Errno errno) {
         lookAtOverlays();
-        poisonWitnessesOfEpoch(uppers.witnessed());
+        poisonWitnessesOfEpoch(uppers.witnessed(), errno);
     }
 
-    private void poisonWitnessesOfEpoch(List<Long> ids) {
+    private void poisonWitnessesOfEpoch(List<Long> ids, Errno errno) {
         poisoner.poison(ids.stream()
                 .filter(uppers::hasWitnessedEpoch)
-                .map(id -> lostWrite(id, Errno.EIO))
+                .map(id -> lostWrite(id, errno))
                 .toList());
     }
 

@@ -20,6 +20,7 @@ import io.github.volatilesnapshotter.superblock.UnseenErrorException;
 import io.github.volatilesnapshotter.superblock.Watch;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
 public final class RunningSnapshotter implements AutoCloseable {
@@ -86,7 +87,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.snapshotter =
                 new OverlaySnapshotter(settings, layout, store, uppers, poisoner, layerSync, trash, machine(), metrics);
         this.watch = new Watch(superblock, this::look);
-        superblock.setListener(epoch -> snapshotter.lookAtEpoch());
+        superblock.setListener(epoch -> snapshotter.lookAtEpoch(epoch.errno()));
     }
 
     private OverlaySnapshotter.Machine machine() {
@@ -155,27 +156,37 @@ public final class RunningSnapshotter implements AutoCloseable {
         return superblock.device().toString();
     }
 
-    /** Detaches every overlay, the sentinel too. For tests: containers lose their root, and nothing is trusted at the next start. */
-    public void unmountAll() throws SyscallException {
-        for (long id : uppers.mounted()) {
-            uppers.release(id);
-        }
-        superblock.closeAndUnmount();
-    }
-
     /** Stops watching and closes the records; leaves every mount, so that containers run on. */
     @Override
     public void close() throws MetadataException {
         watch.close();
         superblock.close();
         uppers.close();
+        closeRecords();
+    }
+
+    /** Also detaches every overlay and the sentinel. For tests: containers lose their root, and the next start trusts nothing. */
+    public void closeAndUnmount() throws MetadataException, SyscallException {
+        watch.close();
+        try {
+            for (long id : uppers.mounted()) {
+                uppers.release(id);
+            }
+            superblock.closeAndUnmount();
+        } finally {
+            uppers.close();
+            closeRecords();
+        }
+    }
+
+    private void closeRecords() throws MetadataException {
         layerSync.close();
         trash.close();
         store.close();
         lock.close();
     }
 
-    private static void close(@org.jspecify.annotations.Nullable Fd lock) {
+    private static void close(@Nullable Fd lock) {
         if (lock != null) {
             lock.close();
         }

@@ -80,11 +80,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
 
     @Override
     public void close() throws IOException, MetadataException {
-        try {
-            running.unmountAll();
-        } finally {
-            running.close();
-        }
+        running.closeAndUnmount();
         Files.deleteIfExists(settings.state().resolve("sentinel").resolve(running.device()));
         Files.deleteIfExists(settings.state().resolve("sentinel"));
         Files.deleteIfExists(settings.state());

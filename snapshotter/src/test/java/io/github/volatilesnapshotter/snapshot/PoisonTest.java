@@ -1,0 +1,228 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.github.volatilesnapshotter.lab.FaultyDisk;
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.OverlayLayers;
+import io.github.volatilesnapshotter.linux.OverlayMounter;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.VolatileOverlay;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** What a failing disk does to snapshots, on real filesystems. */
+@Tag("kernel")
+class PoisonTest {
+    private static final int MEBIBYTE = 1024 * 1024;
+    private static final Duration BOUND = Duration.ofSeconds(20);
+
+    private static void refused(Category category, String inMessage, ThrowingCallable call) {
+        assertThatThrownBy(call)
+                .isInstanceOfSatisfying(
+                        SnapshotException.class, e -> assertThat(e.category()).isEqualTo(category))
+                .hasMessageContaining(inMessage);
+    }
+
+    private static Path container(RunningSnapshotterFixture fixture, String key) throws SnapshotException {
+        return Path.of(
+                fixture.snapshotter().prepare(key, "", Map.of()).getFirst().source());
+    }
+
+    private static Path layer(RunningSnapshotterFixture fixture, String key) throws SnapshotException {
+        return RunningSnapshotterFixture.upperOf(fixture.snapshotter().prepare(key, "", Map.of()));
+    }
+
+    private static boolean isPoisoned(RunningSnapshotterFixture fixture, String key) throws SnapshotException {
+        return fixture.snapshotter().stat(key).labels().containsKey(Labels.POISONED);
+    }
+
+    /** Fails the writeback of a file that is on no snapshot: the kernel poisons whole superblocks. */
+    private static void loseAWrite(FaultyDisk disk) throws IOException {
+        Path file = disk.root().resolve("lost-" + System.nanoTime());
+        disk.startFailing();
+        FaultyDisk.writeDirty(file, MEBIBYTE);
+        assertThatThrownBy(() -> FaultyDisk.fsync(file)).isInstanceOf(IOException.class);
+        disk.heal();
+    }
+
+    @ParameterizedTest
+    @EnumSource(FaultyDisk.FileSystem.class)
+    void a_failed_writeback_poisons_what_was_mounted_before_it_and_nothing_that_is_mounted_after(
+            FaultyDisk.FileSystem fileSystem) throws Exception {
+        try (FaultyDisk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
+                Observer observer = Observer.on(disk)) {
+            Snapshotter snapshotter = fixture.snapshotter();
+            Path merged = container(fixture, "default/1/before");
+            disk.startFailing();
+            FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
+            assertThatThrownBy(() -> FaultyDisk.fsync(fixture.layout().upper(1).resolve("data")))
+                    .isInstanceOf(IOException.class);
+
+            await().atMost(BOUND).until(() -> isPoisoned(fixture, "default/1/before"));
+            disk.heal();
+
+            Map<String, String> labels = snapshotter.stat("default/1/before").labels();
+            assertThat(labels).containsEntry(Labels.POISONED, "writeback-error").containsEntry(Labels.GENERATION, "0");
+            assertThat(Instant.parse(labels.get(Labels.POISONED_AT))).isBefore(Instant.now());
+            assertThat(snapshotter.list(List.of("labels.\"" + Labels.POISONED + "\"==writeback-error")))
+                    .toIterable()
+                    .hasSize(1);
+            refused(
+                    Category.FAILED_PRECONDITION,
+                    "poisoned: writeback-error",
+                    () -> snapshotter.mounts("default/1/before"));
+            refused(Category.FAILED_PRECONDITION, fixture.device(), () -> snapshotter.mounts("default/1/before"));
+            refused(
+                    Category.FAILED_PRECONDITION,
+                    "poisoned",
+                    () -> snapshotter.commit("layer", "default/1/before", "", Map.of(), Cancellation.NEVER));
+            assertThat(fixture.poisonings).hasSize(1);
+            assertThat(fixture.poisonings.getFirst().clientKey()).isEqualTo("before");
+            assertThat(fixture.poisonings.getFirst().device()).isEqualTo(disk.number());
+
+            Path fresh = container(fixture, "default/2/after");
+            FaultyDisk.writeDirty(fresh.resolve("data"), MEBIBYTE);
+            assertThat(snapshotter.mounts("default/2/after")).hasSize(1);
+            assertThat(observer.sees())
+                    .as("the error stays visible to those who sampled before it")
+                    .isTrue();
+            snapshotter.remove("default/1/before");
+            refused(Category.NOT_FOUND, "before", () -> snapshotter.stat("default/1/before"));
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = FaultyDisk.FileSystem.class,
+            names = {"EXT4", "XFS", "BTRFS"})
+    void a_layer_whose_data_was_lost_is_not_committed_even_if_somebody_else_consumed_the_error(
+            FaultyDisk.FileSystem fileSystem) throws Exception {
+        try (FaultyDisk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+            Path upper = layer(fixture, "extract-1");
+            disk.startFailing();
+            FaultyDisk.writeDirty(upper.resolve("data"), MEBIBYTE);
+            assertThatThrownBy(disk::syncfs).isInstanceOf(IOException.class);
+            disk.heal();
+            assertThatCode(disk::syncfs).as("the error is consumed").doesNotThrowAnyException();
+
+            refused(
+                    Category.FAILED_PRECONDITION,
+                    "poisoned",
+                    () -> fixture.snapshotter().commit("layer", "extract-1", "", Map.of(), Cancellation.NEVER));
+            assertThat(fixture.snapshotter().stat("extract-1").labels()).containsKey(Labels.POISONED);
+            refused(Category.NOT_FOUND, "layer", () -> fixture.snapshotter().stat("layer"));
+
+            fixture.snapshotter().remove("extract-1");
+            fixture.layer("layer", "", "data", "unpacked again");
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = FaultyDisk.FileSystem.class,
+            names = {"EXT4", "XFS", "BTRFS"})
+    void the_sync_of_a_commit_itself_may_be_what_fails(FaultyDisk.FileSystem fileSystem) throws Exception {
+        try (FaultyDisk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+            Path durable = layer(fixture, "extract-1");
+            Path merged = container(fixture, "default/2/build");
+            disk.startFailing();
+            FaultyDisk.writeDirty(durable.resolve("data"), MEBIBYTE);
+            FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
+            for (String key : List.of("extract-1", "default/2/build")) {
+                refused(
+                        Category.FAILED_PRECONDITION,
+                        "poisoned",
+                        () -> fixture.snapshotter().commit("of " + key, key, "", Map.of(), Cancellation.NEVER));
+                assertThat(isPoisoned(fixture, key)).isTrue();
+            }
+            disk.heal();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(FaultyDisk.FileSystem.class)
+    void an_unseen_error_is_cleared_and_the_refused_mount_tried_again(FaultyDisk.FileSystem fileSystem)
+            throws Exception {
+        try (FaultyDisk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
+                Observer observer = Observer.on(disk)) {
+            container(fixture, "default/1/before");
+            loseAWrite(disk);
+            // Whoever comes first, the watch or this request, ends the epoch.
+            Path merged = container(fixture, "default/2/after");
+            assertThat(observer.sees()).isTrue();
+            await().atMost(BOUND).until(() -> isPoisoned(fixture, "default/1/before"));
+            assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
+            FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
+            fixture.layer("layer", "", "data", "x");
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(FaultyDisk.FileSystem.class)
+    void an_error_while_the_daemon_is_down_is_found_at_its_start(FaultyDisk.FileSystem fileSystem) throws Exception {
+        try (FaultyDisk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+            container(fixture, "default/1/container");
+            layer(fixture, "extract-1");
+            fixture.stop();
+            loseAWrite(disk);
+            assertThatThrownBy(disk::syncfs).as("and somebody consumes it").isInstanceOf(IOException.class);
+            fixture.start();
+            assertThat(isPoisoned(fixture, "default/1/container")).isTrue();
+            assertThat(isPoisoned(fixture, "extract-1")).isTrue();
+            assertThat(fixture.poisonings).extracting(Poisoning::clientKey).contains("container");
+            container(fixture, "default/2/after");
+            assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
+        }
+    }
+
+    /** A volatile overlay of the test's own, mounted before any error. */
+    private record Observer(Path directory, VolatileOverlay overlay) implements AutoCloseable {
+        static Observer on(FaultyDisk disk) throws Exception {
+            Path directory = Files.createDirectory(disk.root().resolve("observer"));
+            for (String name : List.of("lower", "upper", "work", "merged")) {
+                Files.createDirectory(directory.resolve(name));
+            }
+            Path merged = directory.resolve("merged");
+            OverlayMounter.fsopen()
+                    .mount(
+                            new OverlayLayers(
+                                    List.of(directory.resolve("lower")),
+                                    directory.resolve("upper"),
+                                    directory.resolve("work")),
+                            true,
+                            merged);
+            return new Observer(directory, VolatileOverlay.at(merged));
+        }
+
+        boolean sees() {
+            return overlay.writebackError()
+                    .filter(errno -> !errno.equals(Errno.ENOENT))
+                    .isPresent();
+        }
+
+        @Override
+        public void close() throws IOException {
+            overlay.detach();
+            assertThat(Entries.exists(directory)).isTrue();
+        }
+    }
+}
