@@ -4,6 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -16,19 +17,25 @@ final class StatMount {
     /** The same on every architecture. */
     private static final long NUMBER = 457;
 
+    private static final long WANT_SUPERBLOCK = 0x1;
     private static final long WANT_MOUNT_OPTIONS = 0x80;
+    private static final long WANTED = WANT_SUPERBLOCK | WANT_MOUNT_OPTIONS;
+    private static final int SUPERBLOCK_READ_ONLY = 1;
     private static final int REQUEST_SIZE_BYTES = 24;
     private static final int STRINGS_OFFSET = 512;
     /** 500 layers of 255 bytes, each byte escaped in four, is half of that. */
     private static final int LARGEST_ANSWER_BYTES = 1024 * 1024;
 
-    private static final int FIRST_ANSWER_BYTES = 4 * 1024;
-    private static final int GROWTH = 16;
+    private static final int FIRST_ANSWER_BYTES = 16 * 1024;
+    private static final int GROWTH = 8;
 
     private StatMount() {}
 
-    /** The superblock's options but for ro and rw; null if this kernel cannot say. */
-    static @Nullable List<String> superOptions(long uniqueMountId) throws SyscallException {
+    /** As in mountinfo, beginning with ro or rw; null if this kernel cannot say, or had no unique id to give. */
+    static @Nullable List<String> superOptions(@Nullable Long uniqueMountId) throws SyscallException {
+        if (uniqueMountId == null) {
+            return null;
+        }
         for (int sizeBytes = FIRST_ANSWER_BYTES; ; sizeBytes *= GROWTH) {
             try (CallFrame frame = new CallFrame()) {
                 MemorySegment answer = frame.allocate(sizeBytes);
@@ -58,16 +65,21 @@ final class StatMount {
         MemorySegment request = frame.allocate(REQUEST_SIZE_BYTES);
         request.set(JAVA_INT, 0, REQUEST_SIZE_BYTES);
         request.set(JAVA_LONG, 8, uniqueMountId);
-        request.set(JAVA_LONG, 16, WANT_MOUNT_OPTIONS);
+        request.set(JAVA_LONG, 16, WANTED);
         return request;
     }
 
     private static @Nullable List<String> optionsIn(MemorySegment answer) {
-        boolean given = (answer.get(JAVA_LONG, 8) & WANT_MOUNT_OPTIONS) != 0;
-        if (!given) {
+        if ((answer.get(JAVA_LONG, 8) & WANTED) != WANTED) {
             return null;
         }
-        int offset = STRINGS_OFFSET + answer.get(JAVA_INT, 4);
-        return MountInfo.options(CString.read(answer, offset).toCharactersOfOneByte());
+        List<String> options = new ArrayList<>();
+        options.add((answer.get(JAVA_INT, 32) & SUPERBLOCK_READ_ONLY) == 0 ? "rw" : "ro");
+        String others =
+                CString.read(answer, STRINGS_OFFSET + answer.get(JAVA_INT, 4)).toCharactersOfOneByte();
+        if (!others.isEmpty()) {
+            options.addAll(MountInfo.options(others));
+        }
+        return options;
     }
 }

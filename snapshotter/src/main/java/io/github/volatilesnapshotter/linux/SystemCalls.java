@@ -141,32 +141,32 @@ final class SystemCalls {
 
     private static Stat statx(int directory, CString path, Object shown, int flags) throws SyscallException {
         try (CallFrame frame = new CallFrame()) {
-            MemorySegment result = frame.allocate(STATX_SIZE_BYTES);
-            frame.check(
-                    LibC.statx(frame.callState(), directory, frame.string(path), flags, Stat.STATX_MASK, result),
-                    "statx",
-                    shown);
-            return Stat.read(result);
+            return Stat.read(statx(frame, directory, path, shown, flags, Stat.STATX_MASK));
         }
     }
 
-    /** The mount that the path leads to, by the number that is never used twice; null before Linux 6.8. */
+    /** Of the mount that the path lies on: a number that is never used twice; null before Linux 6.8. */
     static @Nullable Long uniqueMountId(Path path) throws SyscallException {
-        CString name = CString.of(path);
+        return uniqueMountId(AT_WORKING_DIRECTORY, CString.of(path), CString.of(path), AT_SYMLINK_NOFOLLOW);
+    }
+
+    /** Of the mount through which the file was opened; null before Linux 6.8. */
+    static @Nullable Long uniqueMountId(Fd file) throws SyscallException {
+        return uniqueMountId(file.number(), CString.EMPTY, file, AT_EMPTY_PATH);
+    }
+
+    private static @Nullable Long uniqueMountId(int directory, CString path, Object shown, int flags)
+            throws SyscallException {
         try (CallFrame frame = new CallFrame()) {
-            MemorySegment result = frame.allocate(STATX_SIZE_BYTES);
-            frame.check(
-                    LibC.statx(
-                            frame.callState(),
-                            AT_WORKING_DIRECTORY,
-                            frame.string(name),
-                            AT_SYMLINK_NOFOLLOW,
-                            Stat.STATX_UNIQUE_MOUNT_ID,
-                            result),
-                    "statx",
-                    name);
-            return Stat.readUniqueMountId(result);
+            return Stat.readUniqueMountId(statx(frame, directory, path, shown, flags, Stat.STATX_UNIQUE_MOUNT_ID));
         }
+    }
+
+    private static MemorySegment statx(CallFrame frame, int directory, CString path, Object shown, int flags, int mask)
+            throws SyscallException {
+        MemorySegment result = frame.allocate(STATX_SIZE_BYTES);
+        frame.check(LibC.statx(frame.callState(), directory, frame.string(path), flags, mask, result), "statx", shown);
+        return result;
     }
 
     static FileSystemStat statfs(Path path) throws SyscallException {

@@ -2,7 +2,6 @@ package io.github.volatilesnapshotter.linux;
 
 import java.nio.file.Path;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The check that an overlay asked to be volatile is. It can be mounted all the same and not be: a later {@code fsync=}
@@ -14,7 +13,7 @@ final class VolatileMount {
     /** Takes the mount at the target away and throws EINVAL if it is not volatile. */
     static void require(Path target) throws SyscallException {
         try {
-            List<String> superOptions = superOptions(target);
+            List<String> superOptions = MountInfo.superOptionsOf(target);
             if (!MountInfo.saysVolatile(superOptions)) {
                 throw new SyscallException(
                         "mount", target.toString(), Errno.EINVAL, "asked for volatile, got " + superOptions);
@@ -23,11 +22,5 @@ final class VolatileMount {
             Mounting.detachAfter(failure, target);
             throw failure;
         }
-    }
-
-    private static List<String> superOptions(Path target) throws SyscallException {
-        @Nullable Long uniqueMountId = SystemCalls.uniqueMountId(target);
-        @Nullable List<String> options = uniqueMountId == null ? null : StatMount.superOptions(uniqueMountId);
-        return options == null ? MountInfo.containing(target).superOptions() : options;
     }
 }
