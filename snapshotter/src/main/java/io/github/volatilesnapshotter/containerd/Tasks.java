@@ -7,6 +7,7 @@ import io.grpc.Metadata;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.MetadataUtils;
+import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.unix.DomainSocketAddress;
@@ -36,6 +37,8 @@ final class Tasks implements AutoCloseable {
         ManagedChannel channel = NettyChannelBuilder.forAddress(new DomainSocketAddress(socket.toFile()))
                 .channelType(EpollDomainSocketChannel.class)
                 .eventLoopGroup(eventLoops)
+                // grpc-java sets this TCP option, and netty warns of it for every unix connection.
+                .withOption(ChannelOption.SO_KEEPALIVE, null)
                 // What Go's client sends for a unix socket; a path is no valid authority.
                 .overrideAuthority("localhost")
                 .usePlaintext()
