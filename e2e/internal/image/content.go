@@ -90,6 +90,7 @@ func base(programs map[string][]byte) []Entry {
 		file("files/tagged", "tagged\n").xattr("user.e2e", "first").xattr("user.other", "kept"),
 		directory("files/shared").mode(0o2770).owner(1234, 5678),
 
+		// No layer may hide one of the names only: overlayfs would go on counting it as a link.
 		directory("links"),
 		file("links/original", "linked\n"),
 		hardLink("links/second", "links/original"),
@@ -131,8 +132,6 @@ func removals() []Entry {
 		file(".wh.removed", ""),
 		directory("nodes"),
 		file("nodes/.wh.removed", ""),
-		directory("links"),
-		file("links/.wh.third", ""),
 		directory("opaque").mode(0o750),
 		file("opaque/.wh..wh..opq", ""),
 		file("opaque/new", "from the second layer\n"),
@@ -146,7 +145,8 @@ func changes() []Entry {
 		directory("files"),
 		file("files/changed", "from the third layer\n").owner(1234, 0),
 		file("files/tagged", "tagged again\n").xattr("user.e2e", "second"),
-		// A link to a file of a lower layer: the archive must bring the file up.
+		// A new link to a file of a lower layer: like containerd's own differ, the archive brings the file again.
+		file("files/plain", "base\n"),
 		directory("links"),
 		hardLink("links/late", "files/plain"),
 		file(".wh.becomes-file", ""),
