@@ -31,7 +31,7 @@ func endToEnd(t *testing.T, release node.Release, filesystem string) {
 		run  func(*testing.T)
 	}{
 		{"an image is imported and unpacked", f.importImage},
-		{"a view shows what the layers add up to", f.viewShowsImage},
+		{"a view shows what the layers add up to", func(t *testing.T) { f.viewShowsImage(t, reference) }},
 		{"a container runs on a volatile overlay", f.containerRuns},
 		{"two hundred fsyncs flush nothing", f.fsyncsFlushNothing},
 		{"a container's whole life flushes nothing", f.lifeFlushesNothing},
@@ -62,7 +62,8 @@ func (f *fixture) topLayer(t *testing.T, reference string) string {
 	return identity.ChainID(diffIDs).String()
 }
 
-func (f *fixture) viewShowsImage(t *testing.T) {
+func (f *fixture) viewShowsImage(t *testing.T, reference string) {
+	t.Helper()
 	ctx, client := f.Client(t)
 	snapshotter := client.SnapshotService(node.Snapshotter)
 	// Without it, a collection that is still due after the import would take the view away.

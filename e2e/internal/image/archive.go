@@ -11,7 +11,7 @@ import (
 )
 
 // write writes the layout of an OCI image around the blobs, in a fixed order.
-func (b blobs) write(w io.Writer, index v1.Index) error {
+func (b Blobs) write(w io.Writer, index v1.Index) error {
 	layout, err := json.Marshal(v1.ImageLayout{Version: v1.ImageLayoutVersion})
 	if err != nil {
 		return err

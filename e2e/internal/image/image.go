@@ -68,7 +68,21 @@ func (i *Image) Tree() Tree {
 
 // Write writes the image as an OCI archive. The same image gives the same bytes.
 func (i *Image) Write(w io.Writer) error {
-	blobs := blobs{}
+	manifest, blobs, err := i.Build()
+	if err != nil {
+		return err
+	}
+	manifest.Annotations = map[string]string{annotationName: i.reference, v1.AnnotationRefName: i.reference}
+	return blobs.write(w, v1.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2},
+		MediaType: v1.MediaTypeImageIndex,
+		Manifests: []v1.Descriptor{manifest},
+	})
+}
+
+// Build makes the image's blobs and says which of them is the manifest.
+func (i *Image) Build() (v1.Descriptor, Blobs, error) {
+	blobs := Blobs{}
 	config := v1.Image{
 		Created:  &Modified,
 		Platform: v1.Platform{Architecture: runtime.GOARCH, OS: "linux"},
@@ -79,31 +93,22 @@ func (i *Image) Write(w io.Writer) error {
 	for n, entries := range i.layers {
 		archive, err := layerArchive(entries)
 		if err != nil {
-			return fmt.Errorf("layer %d: %w", n, err)
+			return v1.Descriptor{}, nil, fmt.Errorf("layer %d: %w", n, err)
 		}
 		compressed, err := compress(archive)
 		if err != nil {
-			return fmt.Errorf("layer %d: %w", n, err)
+			return v1.Descriptor{}, nil, fmt.Errorf("layer %d: %w", n, err)
 		}
 		config.RootFS.DiffIDs = append(config.RootFS.DiffIDs, digest.FromBytes(archive))
 		manifest.Layers = append(manifest.Layers, blobs.add(v1.MediaTypeImageLayerGzip, compressed))
 	}
 	var err error
 	if manifest.Config, err = blobs.addJSON(v1.MediaTypeImageConfig, config); err != nil {
-		return err
+		return v1.Descriptor{}, nil, err
 	}
 	described, err := blobs.addJSON(v1.MediaTypeImageManifest, manifest)
-	if err != nil {
-		return err
-	}
 	described.Platform = &config.Platform
-	described.Annotations = map[string]string{annotationName: i.reference, v1.AnnotationRefName: i.reference}
-	index := v1.Index{
-		Versioned: specs.Versioned{SchemaVersion: 2},
-		MediaType: v1.MediaTypeImageIndex,
-		Manifests: []v1.Descriptor{described},
-	}
-	return blobs.write(w, index)
+	return described, blobs, err
 }
 
 func layerArchive(entries []Entry) ([]byte, error) {
@@ -157,16 +162,16 @@ func compress(content []byte) ([]byte, error) {
 	return buffer.Bytes(), nil
 }
 
-// blobs are the content of the archive's blobs directory.
-type blobs map[digest.Digest][]byte
+// Blobs are the parts of an image by their digest.
+type Blobs map[digest.Digest][]byte
 
-func (b blobs) add(mediaType string, content []byte) v1.Descriptor {
+func (b Blobs) add(mediaType string, content []byte) v1.Descriptor {
 	name := digest.FromBytes(content)
 	b[name] = content
 	return v1.Descriptor{MediaType: mediaType, Digest: name, Size: int64(len(content))}
 }
 
-func (b blobs) addJSON(mediaType string, value any) (v1.Descriptor, error) {
+func (b Blobs) addJSON(mediaType string, value any) (v1.Descriptor, error) {
 	content, err := json.Marshal(value)
 	if err != nil {
 		return v1.Descriptor{}, err

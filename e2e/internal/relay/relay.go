@@ -1,4 +1,4 @@
-// Package relay passes gRPC calls on from one unix socket to another and keeps count of them.
+// Package relay passes gRPC calls on from one unix socket to another and keeps a record of them.
 package relay
 
 import (
@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net"
 	"path"
+	"slices"
 	"sync"
 	"testing"
 
@@ -31,6 +32,8 @@ type Relay struct {
 
 	mutex sync.Mutex
 	calls map[Call]int
+	// requests are the messages of each method.
+	requests map[string][][]byte
 }
 
 // Start serves on a socket until the test ends.
@@ -46,7 +49,7 @@ func Start(t testing.TB, socket, upstreamSocket string) *Relay {
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay := &Relay{upstream: upstream, calls: map[Call]int{}}
+	relay := &Relay{upstream: upstream, calls: map[Call]int{}, requests: map[string][][]byte{}}
 	server := grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(relay.handle))
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
@@ -67,6 +70,19 @@ func (r *Relay) Calls() map[Call]int {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	return maps.Clone(r.calls)
+}
+
+// Requests returns the requests of a method so far, as they were on the wire.
+func (r *Relay) Requests(method string) [][]byte {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	return slices.Clone(r.requests[method])
+}
+
+func (r *Relay) record(method string, request []byte) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.requests[path.Base(method)] = append(r.requests[path.Base(method)], request)
 }
 
 func (r *Relay) handle(_ any, stream grpc.ServerStream) error {
@@ -93,6 +109,7 @@ func (r *Relay) forward(method string, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(&message); err != nil {
 		return err
 	}
+	r.record(method, message)
 	if err := upstream.SendMsg(&message); err != nil {
 		return err
 	}
