@@ -138,6 +138,7 @@ func (c *Containerd) stop() {
 	if err := c.clear(); err != nil {
 		c.t.Errorf("clear containerd %s: %v", c.Release.Name, err)
 	}
+	removeControlGroups()
 	if err := c.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		c.t.Errorf("stop containerd %s: %v", c.Release.Name, err)
 	}
@@ -177,7 +178,19 @@ func (c *Containerd) clear() error {
 	return nil
 }
 
-// Log returns the end of containerd's log.
+// removeControlGroups removes the group that is the parent of all containers of the namespace, in each hierarchy. Another run
+// of the tests may still need it; then it is not empty, and stays.
+func removeControlGroups() {
+	for _, pattern := range []string{"/sys/fs/cgroup/" + Namespace, "/sys/fs/cgroup/*/" + Namespace} {
+		// The pattern is well formed.
+		groups, _ := filepath.Glob(pattern)
+		for _, group := range groups {
+			_ = os.Remove(group)
+		}
+	}
+}
+
+// log returns the end of containerd's log.
 func (c *Containerd) log() string {
 	content, err := os.ReadFile(c.logFile())
 	if err != nil {
