@@ -4,6 +4,7 @@ package containerd
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,23 +41,31 @@ type fixture struct {
 
 func startNode(t *testing.T, release node.Release, filesystem string) *fixture {
 	t.Helper()
+	return startNodeWith(t, release, filesystem, daemon.Options{UnmountOnStop: true})
+}
+
+// startNodeWith starts a node whose snapshotter has options of its own, besides the directories and sockets that it gets here.
+func startNodeWith(t *testing.T, release node.Release, filesystem string, options daemon.Options) *fixture {
+	t.Helper()
 	tools.Require(t, "runc", "busybox")
 	f := &fixture{disk: disk.Make(t, filesystem)}
-	// Cleanups run backwards: containerd ends, then the relay, then the snapshotter, and then nothing may be left.
+	// Cleanups run backwards: containerd ends, then the relay, then the snapshotter, then what that left mounted, then the disk.
 	state := shortDirectory(t)
 	f.Containerd = node.Prepare(t, release)
-	f.daemon = daemon.Start(t, daemon.Options{
-		Root:              filepath.Join(f.disk.Mountpoint, "root"),
-		State:             state,
-		ContainerdAddress: f.Address,
-		UnmountOnStop:     true,
-	})
+	options.Root = filepath.Join(f.disk.Mountpoint, "root")
+	options.State = state
+	options.ContainerdAddress = f.Address
+	f.daemon = daemon.Start(t, options)
 	relayed := filepath.Join(state, "relayed.sock")
 	f.relay = relay.Start(t, relayed, f.daemon.Socket)
 	f.Start(relayed, f.daemon.Root)
 
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		t.Fatal(err)
+	}
 	made, err := image.New(reference, map[string]string{
-		"busybox":    "/bin/busybox",
+		"busybox":    busybox,
 		"fsync-load": filepath.Join(tools.Bin(t), "fsync-load"),
 	})
 	if err != nil {
@@ -74,6 +83,10 @@ func shortDirectory(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		// A snapshotter that stops without unmounting leaves its own mounts there as well.
+		if err := mounts.UnmountAll(directory); err != nil {
+			t.Error(err)
+		}
 		if err := os.RemoveAll(directory); err != nil {
 			t.Error(err)
 		}

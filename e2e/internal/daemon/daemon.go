@@ -56,6 +56,7 @@ type Daemon struct {
 	Root string
 
 	t       testing.TB
+	options Options
 	command *exec.Cmd
 	log     string
 	ended   chan struct{}
@@ -81,28 +82,12 @@ func Start(t testing.TB, options Options) *Daemon {
 		t.Fatal(err)
 	}
 	d := &Daemon{
-		Socket: filepath.Join(options.State, "snapshotter.sock"),
-		Root:   options.Root,
-		t:      t,
-		log:    filepath.Join(options.State, "snapshotter.log"),
-		ended:  make(chan struct{}),
+		Socket:  filepath.Join(options.State, "snapshotter.sock"),
+		Root:    options.Root,
+		t:       t,
+		options: options,
+		log:     filepath.Join(options.State, "snapshotter.log"),
 	}
-	d.command = d.build(options)
-	// A restarted daemon goes on in the same log.
-	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	d.command.Stdout, d.command.Stderr = log, log
-	if err := d.command.Start(); err != nil {
-		t.Fatalf("start %s: %v", d.command.Path, err)
-	}
-	go func() {
-		// What it ended with is looked up in ProcessState.
-		_ = d.command.Wait()
-		close(d.ended)
-	}()
 	t.Cleanup(func() {
 		if err := d.Stop(); err != nil {
 			t.Error(err)
@@ -111,10 +96,41 @@ func Start(t testing.TB, options Options) *Daemon {
 			t.Logf("log of %s:\n%s", d.command.Path, d.Log())
 		}
 	})
-	if err := poll.Until(startBound, d.serves); err != nil {
-		t.Fatalf("%s does not serve: %v", d.command.Path, err)
-	}
+	d.start()
 	return d
+}
+
+// Restart starts the daemon again, after it was stopped or killed, with the same options.
+func (d *Daemon) Restart() {
+	d.t.Helper()
+	d.start()
+}
+
+func (d *Daemon) start() {
+	d.t.Helper()
+	d.command = d.build(d.options)
+	ended := make(chan struct{})
+	d.ended = ended
+	// A restarted daemon goes on in the same log.
+	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer log.Close()
+	d.command.Stdout, d.command.Stderr = log, log
+	if err := d.command.Start(); err != nil {
+		close(ended)
+		d.t.Fatalf("start %s: %v", d.command.Path, err)
+	}
+	command := d.command
+	go func() {
+		// What it ended with is looked up in ProcessState.
+		_ = command.Wait()
+		close(ended)
+	}()
+	if err := poll.Until(startBound, d.serves); err != nil {
+		d.t.Fatalf("%s does not serve: %v", d.command.Path, err)
+	}
 }
 
 func (d *Daemon) build(options Options) *exec.Cmd {
@@ -221,6 +237,10 @@ func (d *Daemon) Kill() {
 
 func (d *Daemon) verdict() error {
 	state := d.command.ProcessState
+	if state == nil {
+		// It could not be started, which has failed the test already.
+		return nil
+	}
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		if status.Signal() == syscall.SIGTERM || status.Signal() == syscall.SIGKILL {
 			return nil

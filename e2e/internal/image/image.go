@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	_ "crypto/sha256" // for go-digest
+	"debug/elf"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -49,7 +50,7 @@ type Image struct {
 func New(reference string, programs map[string]string) (*Image, error) {
 	contents := map[string][]byte{}
 	for name, source := range programs {
-		content, err := os.ReadFile(source)
+		content, err := readProgram(source)
 		if err != nil {
 			return nil, fmt.Errorf("program %s: %w", name, err)
 		}
@@ -59,6 +60,24 @@ func New(reference string, programs map[string]string) (*Image, error) {
 		return nil, fmt.Errorf("the image needs a program %s", busybox)
 	}
 	return &Image{reference: reference, layers: layers(contents)}, nil
+}
+
+// readProgram reads a program that runs without the libraries of the host.
+func readProgram(path string) ([]byte, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := elf.NewFile(bytes.NewReader(content))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, segment := range parsed.Progs {
+		if segment.Type == elf.PT_INTERP {
+			return nil, fmt.Errorf("%s is not statically linked", path)
+		}
+	}
+	return content, nil
 }
 
 // Tree is what a container of this image must see.

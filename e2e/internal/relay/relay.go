@@ -12,8 +12,10 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
@@ -41,6 +43,10 @@ func Start(t testing.TB, socket, upstreamSocket string) *Relay {
 	t.Helper()
 	upstream, err := grpc.NewClient("unix://"+upstreamSocket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		// As containerd does it, so that a restarted snapshotter is found again soon.
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{
+			BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, MaxDelay: 3 * time.Second,
+		}}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(bytesCodec{})))
 	if err != nil {
 		t.Fatal(err)
