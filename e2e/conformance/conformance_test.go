@@ -22,19 +22,25 @@ func TestMain(m *testing.M) {
 
 func TestSuite(t *testing.T) {
 	for _, filesystem := range disk.Filesystems {
-		t.Run(filesystem, func(t *testing.T) { runSuite(t, filesystem) })
+		t.Run(filesystem, func(t *testing.T) { runSuite(t, filesystem, "") })
 	}
+}
+
+// The keys of the suite are those of containers. This setting gives them what an unpacked layer gets.
+func TestSuiteOnDurableUppers(t *testing.T) {
+	runSuite(t, "ext4", "version = 1\n[volatile]\ndefault = false\n")
 }
 
 // One daemon serves all cases of a file system. On a node, too, one daemon has many callers at once, and the cases use
 // different keys: containerd runs them against one containerd itself. The suite deletes a case's directory when the case ends; the
 // daemon's root is elsewhere, so that the suite never walks through a live mount.
-func runSuite(t *testing.T, filesystem string) {
+func runSuite(t *testing.T, filesystem, configuration string) {
 	backing := disk.Make(t, filesystem)
 	root := filepath.Join(backing.Mountpoint, "root")
 	server := daemon.Start(t, daemon.Options{
 		Root:          root,
 		State:         filepath.Join(backing.Mountpoint, "state"),
+		Configuration: configuration,
 		UnmountOnStop: true,
 	})
 	snapshotter := server.Snapshotter()
