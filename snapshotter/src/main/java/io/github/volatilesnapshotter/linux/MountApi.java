@@ -1,9 +1,5 @@
 package io.github.volatilesnapshotter.linux;
 
-import static java.lang.foreign.ValueLayout.ADDRESS;
-import static java.lang.foreign.ValueLayout.JAVA_INT;
-
-import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
@@ -49,11 +45,7 @@ sealed interface MountApi {
 
         @Override
         public int fsopen(MemorySegment callState, MemorySegment type, int flags) {
-            try {
-                return (int) Handles.FSOPEN.invokeExact(callState, type, flags);
-            } catch (Throwable thrown) {
-                throw LibC.unexpected(thrown);
-            }
+            return (int) LibC.call(Handles.FSOPEN, callState, type.address(), flags);
         }
 
         @Override
@@ -64,20 +56,13 @@ sealed interface MountApi {
                 MemorySegment key,
                 MemorySegment value,
                 int auxiliary) {
-            try {
-                return (int) Handles.FSCONFIG.invokeExact(callState, context, command, key, value, auxiliary);
-            } catch (Throwable thrown) {
-                throw LibC.unexpected(thrown);
-            }
+            return (int)
+                    LibC.call(Handles.FSCONFIG, callState, context, command, key.address(), value.address(), auxiliary);
         }
 
         @Override
         public int fsmount(MemorySegment callState, int context, int flags, int attributes) {
-            try {
-                return (int) Handles.FSMOUNT.invokeExact(callState, context, flags, attributes);
-            } catch (Throwable thrown) {
-                throw LibC.unexpected(thrown);
-            }
+            return (int) LibC.call(Handles.FSMOUNT, callState, context, flags, attributes);
         }
 
         @Override
@@ -88,23 +73,16 @@ sealed interface MountApi {
                 int toDirectory,
                 MemorySegment to,
                 int flags) {
-            try {
-                return (int) Handles.MOVE_MOUNT.invokeExact(callState, fromDirectory, from, toDirectory, to, flags);
-            } catch (Throwable thrown) {
-                throw LibC.unexpected(thrown);
-            }
+            return (int) LibC.call(
+                    Handles.MOVE_MOUNT, callState, fromDirectory, from.address(), toDirectory, to.address(), flags);
         }
 
         /** Apart, because they exist only in newer C libraries. */
         private static final class Handles {
-            static final MethodHandle FSOPEN =
-                    LibC.handle("fsopen", FunctionDescriptor.of(JAVA_INT, ADDRESS, JAVA_INT));
-            static final MethodHandle FSCONFIG = LibC.handle(
-                    "fsconfig", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS, ADDRESS, JAVA_INT));
-            static final MethodHandle FSMOUNT =
-                    LibC.handle("fsmount", FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_INT));
-            static final MethodHandle MOVE_MOUNT = LibC.handle(
-                    "move_mount", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS, JAVA_INT, ADDRESS, JAVA_INT));
+            static final MethodHandle FSOPEN = LibC.handle("fsopen", 2);
+            static final MethodHandle FSCONFIG = LibC.handle("fsconfig", 5);
+            static final MethodHandle FSMOUNT = LibC.handle("fsmount", 3);
+            static final MethodHandle MOVE_MOUNT = LibC.handle("move_mount", 5);
         }
     }
 
