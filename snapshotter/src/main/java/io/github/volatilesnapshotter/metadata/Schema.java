@@ -4,6 +4,7 @@ import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * The tables, and how a file made by an older version gets them. {@code PRAGMA user_version} says how many of the steps a file
@@ -69,6 +70,10 @@ record Schema(List<Step> steps) {
             SNAPSHOT_BY_PARENT,
             STORE,
             "INSERT INTO store (only_row, ids_reserved_through, flushes) VALUES (1, 0, 0)"))));
+
+    Schema followedBy(Step step) {
+        return new Schema(Stream.concat(steps.stream(), Stream.of(step)).toList());
+    }
 
     int version() {
         return steps.size();

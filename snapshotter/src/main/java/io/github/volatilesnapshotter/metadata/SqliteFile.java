@@ -80,7 +80,9 @@ final class SqliteFile implements AutoCloseable {
             SQLiteConfig config = new SQLiteConfig();
             config.setBusyTimeout(OTHER_PROGRAM_TIMEOUT_MILLIS);
             config.enforceForeignKeys(true);
-            connection = config.createConnection("jdbc:sqlite:" + file);
+            // As a URI, as the driver would take what follows a '?' in a path for settings.
+            connection =
+                    config.createConnection("jdbc:sqlite:file:" + file.toUri().getRawPath());
             prepare(file, connection, schema);
             return new SqliteFile(file, connection);
         } catch (SQLException e) {

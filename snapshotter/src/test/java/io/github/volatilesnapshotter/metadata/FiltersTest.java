@@ -46,6 +46,9 @@ final class FiltersTest {
     private static final List<Integer> ALL = List.of(0, 1, 2, 3, 4, 5, 6, 7, 8);
     private static final List<Integer> NONE = List.of();
 
+    /** Each program begins with a failure, and ends with a capture and a match. */
+    private static final int FIXED_INSTRUCTIONS = 4;
+
     static Stream<Arguments> selections() {
         return Stream.of(
                 selection("", ALL),
@@ -227,10 +230,12 @@ final class FiltersTest {
             Optional<Integer> instructions = instructionsOf(expression);
             if (instructions.isPresent()) {
                 compiled++;
-                assertThat(cost.instructions() * 2 + 4).as(expression).isGreaterThanOrEqualTo(instructions.get());
+                assertThat(cost.instructions() + FIXED_INSTRUCTIONS)
+                        .as(expression)
+                        .isGreaterThanOrEqualTo(instructions.get());
             }
         }
-        assertThat(compiled).isGreaterThan(5_000);
+        assertThat(compiled).isGreaterThan(4_000);
     }
 
     private static Optional<Integer> instructionsOf(String expression) {
