@@ -10,6 +10,7 @@ import io.github.volatilesnapshotter.lab.FaultyDisk.FileSystem;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.AutoClose;
@@ -94,6 +95,20 @@ class FaultyDiskTest {
         disk.dropCaches();
 
         assertThat(file("stored")).hasBinaryContent(content);
+    }
+
+    @Test
+    void a_file_that_is_overwritten_in_place_is_stored_and_one_that_is_copied_on_write_is_lost() throws IOException {
+        writeDirty(file("stored"), FILE_BYTES);
+        disk.startFailing();
+
+        Files.write(file("stored"), new byte[FILE_BYTES], StandardOpenOption.WRITE);
+
+        if (fileSystem == FileSystem.BTRFS) {
+            assertFailsForTheDisk(() -> fsync(file("stored")));
+        } else {
+            assertThatCode(() -> fsync(file("stored"))).doesNotThrowAnyException();
+        }
     }
 
     @Test
