@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 
 /** Programs of the system, run to their end. */
-final class Command {
+public final class Command {
     private static final int TIMEOUT_SECONDS = 60;
 
     private Command() {}
@@ -17,7 +17,7 @@ final class Command {
      * @return what it wrote to both of its outputs, without white space at the ends
      * @throws IOException with the whole command line and what it wrote, if it fails or does not end within a minute
      */
-    static String run(String... commandLine) throws IOException {
+    public static String run(String... commandLine) throws IOException {
         String name = String.join(" ", commandLine);
         // A file and not a pipe: a mount helper that stays behind would hold a pipe open, and reading would never end.
         Path output = Files.createTempFile("command", ".out");
