@@ -50,9 +50,8 @@ public record Config(
      * {@code [volatile]}.
      *
      * @param byDefault whether an active that nothing else decides about is volatile
-     * @param mountRetries how often a mount that an unseen error stopped is tried again
      */
-    public record VolatileUppers(boolean byDefault, int mountRetries) {}
+    public record VolatileUppers(boolean byDefault) {}
 
     /**
      * {@code [layers]}.
@@ -110,7 +109,7 @@ public record Config(
                 Path.of("/run/containerd-volatile-grpc"),
                 Optional.empty(),
                 new Grpc(Set.of(0), 8, 256, 10_000),
-                new VolatileUppers(true, 3),
+                new VolatileUppers(true),
                 new Layers(120_000),
                 new Watch(1_000),
                 new Poison(Poison.Mode.KILL),

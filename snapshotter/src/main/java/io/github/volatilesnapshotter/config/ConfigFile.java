@@ -76,7 +76,6 @@ public final class ConfigFile {
 
                 [volatile]
                 default = %b
-                mount_retries = %d
 
                 [layers]
                 commit_timeout_millis = %d
@@ -113,7 +112,6 @@ public final class ConfigFile {
                         config.grpc().queueLength(),
                         config.grpc().stopTimeoutMillis(),
                         config.volatileUppers().byDefault(),
-                        config.volatileUppers().mountRetries(),
                         config.layers().commitTimeoutMillis(),
                         config.watch().intervalMillis(),
                         quoted(Section.word(config.poison().mode())),
@@ -170,9 +168,7 @@ public final class ConfigFile {
     }
 
     private static VolatileUppers volatileUppers(Section section, VolatileUppers defaults) {
-        VolatileUppers uppers = new VolatileUppers(
-                section.bool("default", defaults.byDefault()),
-                section.integer("mount_retries", defaults.mountRetries(), 0, 100));
+        VolatileUppers uppers = new VolatileUppers(section.bool("default", defaults.byDefault()));
         section.refuseUnknownKeys();
         return uppers;
     }

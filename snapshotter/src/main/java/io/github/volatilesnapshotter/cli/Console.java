@@ -1,0 +1,35 @@
+package io.github.volatilesnapshotter.cli;
+
+import java.nio.file.AccessDeniedException;
+import java.nio.file.NoSuchFileException;
+
+/** What the commands say to people. */
+final class Console {
+    private Console() {}
+
+    @SuppressWarnings("SystemOut")
+    static void print(String text) {
+        System.out.print(text);
+        System.out.flush();
+    }
+
+    /** Says on standard error what went wrong, and gives the exit code for it. */
+    static int fail(Throwable failure) {
+        return fail(message(failure));
+    }
+
+    /** For several failures of the file system the message is the path alone. */
+    private static String message(Throwable failure) {
+        return switch (failure) {
+            case NoSuchFileException missing -> missing.getFile() + " does not exist";
+            case AccessDeniedException denied -> denied.getFile() + ": permission denied";
+            default -> failure.getMessage() == null ? failure.toString() : failure.getMessage();
+        };
+    }
+
+    @SuppressWarnings("SystemOut")
+    static int fail(String message) {
+        System.err.println("error: " + message);
+        return ExitCode.FAILED;
+    }
+}

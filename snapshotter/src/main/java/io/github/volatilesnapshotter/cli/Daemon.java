@@ -1,0 +1,194 @@
+package io.github.volatilesnapshotter.cli;
+
+import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.containerd.Reactor;
+import io.github.volatilesnapshotter.grpc.UnixSocketServer;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
+import io.github.volatilesnapshotter.snapshot.RunningSnapshotter;
+import io.github.volatilesnapshotter.snapshot.SnapshotterSettings;
+import io.netty.channel.EventLoopGroup;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollIoHandler;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
+
+/**
+ * The daemon from its parts: what is started is remembered, and stopped in the opposite order. A stop leaves every mount in
+ * place, so that containers run on.
+ */
+final class Daemon {
+    /** Where in its life the daemon is; it only moves forward. */
+    enum State {
+        LATENT,
+        STARTING,
+        SERVING,
+        STOPPING,
+        STOPPED
+    }
+
+    /** One part's stop. */
+    @FunctionalInterface
+    private interface Stop {
+        void run() throws Exception;
+    }
+
+    private record Part(String name, Stop stop) {}
+
+    /** containerd takes its own locks for longer; a request that waits this long for another one on its key is stuck. */
+    private static final long KEY_WAIT_MILLIS = 30_000;
+
+    private static final long CLEANUP_TIMEOUT_MILLIS = 60_000;
+    private static final long EVENT_LOOPS_STOP_SECONDS = 2;
+    private static final Logger LOG = System.getLogger(Daemon.class.getName());
+
+    private final Config config;
+    private final boolean unmountOnStop;
+    private final AtomicReference<State> state = new AtomicReference<>(State.LATENT);
+    private final CountDownLatch stopped = new CountDownLatch(1);
+    private final Deque<Part> parts = new ArrayDeque<>();
+
+    /**
+     * @param unmountOnStop whether a stop detaches every overlay; for tests
+     */
+    Daemon(Config config, boolean unmountOnStop) {
+        this.config = config;
+        this.unmountOnStop = unmountOnStop;
+    }
+
+    State state() {
+        return state.get();
+    }
+
+    /**
+     * Starts every part; returns once requests are answered. What was started is stopped again if a later part fails.
+     *
+     * @throws Exception what stopped the start; its message is for people
+     */
+    void start() throws Exception {
+        move(State.LATENT, State.STARTING);
+        try {
+            startParts();
+        } catch (Exception failure) {
+            stopParts(failure);
+            state.set(State.STOPPED);
+            stopped.countDown();
+            throw failure;
+        }
+        move(State.STARTING, State.SERVING);
+    }
+
+    /**
+     * Stops every part, whatever happens to the others. Returns at once if the daemon does not serve.
+     *
+     * @throws Exception the first failure; later ones are suppressed in it
+     */
+    void stop() throws Exception {
+        if (!state.compareAndSet(State.SERVING, State.STOPPING)) {
+            return;
+        }
+        Exception failures = new Exception("the stop was not clean");
+        stopParts(failures);
+        state.set(State.STOPPED);
+        stopped.countDown();
+        if (failures.getSuppressed().length > 0) {
+            throw failures;
+        }
+    }
+
+    void awaitStop() throws InterruptedException {
+        stopped.await();
+    }
+
+    private void startParts() throws Exception {
+        long begunAtNanos = System.nanoTime();
+        // Loading classes is most of the start, and has nothing to wait for.
+        CompletableFuture<Metrics> metricsToCome = CompletableFuture.supplyAsync(Metrics::new);
+        EventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
+        started("event loops", () -> stopEventLoops(eventLoops));
+        Metrics metrics = metricsToCome.join();
+        started("metrics", metrics::close);
+        Reactor reactor = Reactor.start(config.containerd(), config.poison(), eventLoops, metrics);
+        started("reactor", reactor::stop);
+        RunningSnapshotter snapshotter = RunningSnapshotter.start(settings(), metrics, reactor);
+        started("snapshotter", () -> stopSnapshotter(snapshotter));
+        UnixSocketServer server =
+                UnixSocketServer.start(config.socket(), config.grpc(), snapshotter.snapshotter(), metrics, eventLoops);
+        started("server", () -> server.stop(config.grpc().stopTimeoutMillis()));
+        if (config.metrics().address().isPresent()) {
+            MetricsEndpoint endpoint =
+                    MetricsEndpoint.start(config.metrics().address().get().resolve(), metrics, server::isServing);
+            started("metrics endpoint", endpoint::close);
+        }
+        server.setServing(true);
+        ServiceReadiness readiness = new ServiceReadiness(System.getenv("NOTIFY_SOCKET"), eventLoops);
+        readiness.tell(ServiceReadiness.READY);
+        started("readiness", () -> readiness.tell(ServiceReadiness.STOPPING));
+        LOG.log(
+                Level.INFO,
+                "ready",
+                "socket",
+                config.socket(),
+                "root",
+                config.root(),
+                "device",
+                snapshotter.device(),
+                "start_millis",
+                TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begunAtNanos));
+    }
+
+    private SnapshotterSettings settings() {
+        return new SnapshotterSettings(
+                config.root(),
+                config.state(),
+                config.volatileUppers().byDefault(),
+                config.layers().commitTimeoutMillis(),
+                KEY_WAIT_MILLIS,
+                CLEANUP_TIMEOUT_MILLIS,
+                config.usage().cacheMillis(),
+                config.watch().intervalMillis());
+    }
+
+    private void stopSnapshotter(RunningSnapshotter snapshotter) throws Exception {
+        try (snapshotter) {
+            if (unmountOnStop) {
+                snapshotter.unmountAll();
+            }
+        }
+    }
+
+    private static void stopEventLoops(EventLoopGroup eventLoops) {
+        eventLoops
+                .shutdownGracefully(0, EVENT_LOOPS_STOP_SECONDS, TimeUnit.SECONDS)
+                .awaitUninterruptibly(EVENT_LOOPS_STOP_SECONDS, TimeUnit.SECONDS);
+    }
+
+    private void started(String name, Stop stop) {
+        parts.push(new Part(name, stop));
+    }
+
+    @SuppressWarnings("CatchingUnchecked") // one part that cannot be stopped must not keep the others running
+    private void stopParts(Exception failures) {
+        while (!parts.isEmpty()) {
+            Part part = parts.pop();
+            try {
+                part.stop.run();
+            } catch (Exception failure) {
+                LOG.log(Level.ERROR, "part did not stop cleanly", "part", part.name, "failure", failure);
+                failures.addSuppressed(failure);
+            }
+        }
+    }
+
+    private void move(State from, State to) {
+        if (!state.compareAndSet(from, to)) {
+            throw new IllegalStateException("the daemon is " + state.get() + ", not " + from);
+        }
+    }
+}

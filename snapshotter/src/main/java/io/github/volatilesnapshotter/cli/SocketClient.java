@@ -1,0 +1,76 @@
+package io.github.volatilesnapshotter.cli;
+
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.ListSnapshotsRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.ListSnapshotsResponse;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.SnapshotsGrpc;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.StatSnapshotRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.UsageRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.UsageResponse;
+import io.github.volatilesnapshotter.proto.health.v1.HealthCheckRequest;
+import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.ServingStatus;
+import io.github.volatilesnapshotter.proto.health.v1.HealthGrpc;
+import io.grpc.ManagedChannel;
+import io.grpc.StatusRuntimeException;
+import io.grpc.netty.NettyChannelBuilder;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollDomainSocketChannel;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.unix.DomainSocketAddress;
+import java.nio.file.Path;
+import java.util.Iterator;
+import java.util.concurrent.TimeUnit;
+
+/** Calls a daemon on its socket. Every call has a deadline, and throws {@link StatusRuntimeException}. */
+final class SocketClient implements AutoCloseable {
+    private static final long CALL_SECONDS = 30;
+    private static final int MAXIMUM_MESSAGE_BYTES = 16 << 20;
+
+    private final MultiThreadIoEventLoopGroup eventLoops =
+            new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
+    private final ManagedChannel channel;
+
+    SocketClient(Path socket) {
+        channel = NettyChannelBuilder.forAddress(new DomainSocketAddress(socket.toFile()))
+                .channelType(EpollDomainSocketChannel.class)
+                .eventLoopGroup(eventLoops)
+                .withOption(ChannelOption.SO_KEEPALIVE, null)
+                .overrideAuthority("localhost")
+                .maxInboundMessageSize(MAXIMUM_MESSAGE_BYTES)
+                .usePlaintext()
+                .directExecutor()
+                .build();
+    }
+
+    Iterator<ListSnapshotsResponse> list() {
+        return snapshots().list(ListSnapshotsRequest.getDefaultInstance());
+    }
+
+    Info stat(String key) {
+        return snapshots()
+                .stat(StatSnapshotRequest.newBuilder().setKey(key).build())
+                .getInfo();
+    }
+
+    UsageResponse usage(String key) {
+        return snapshots().usage(UsageRequest.newBuilder().setKey(key).build());
+    }
+
+    ServingStatus health() {
+        return HealthGrpc.newBlockingStub(channel)
+                .withDeadlineAfter(CALL_SECONDS, TimeUnit.SECONDS)
+                .check(HealthCheckRequest.getDefaultInstance())
+                .getStatus();
+    }
+
+    @Override
+    public void close() {
+        channel.shutdownNow();
+        eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly(1, TimeUnit.SECONDS);
+    }
+
+    private SnapshotsGrpc.SnapshotsBlockingStub snapshots() {
+        return SnapshotsGrpc.newBlockingStub(channel).withDeadlineAfter(CALL_SECONDS, TimeUnit.SECONDS);
+    }
+}
