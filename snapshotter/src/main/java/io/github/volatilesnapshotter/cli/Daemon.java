@@ -156,10 +156,10 @@ final class Daemon {
     }
 
     private void stopSnapshotter(RunningSnapshotter snapshotter) throws Exception {
-        try (snapshotter) {
-            if (unmountOnStop) {
-                snapshotter.unmountAll();
-            }
+        if (unmountOnStop) {
+            snapshotter.closeAndUnmount();
+        } else {
+            snapshotter.close();
         }
     }
 

@@ -463,7 +463,7 @@ final class OverlaySnapshotter implements Snapshotter {
     public void cleanup() throws SnapshotException {
         try {
             if (!trash.awaitSweep(settings.cleanupTimeoutMillis())) {
-                LOG.log(WARNING, "cleanup leaves {0} directories in the trash for later", trash.waiting());
+                LOG.log(WARNING, "cleanup leaves directories in the trash for later", "waiting", trash.waiting());
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

@@ -108,10 +108,16 @@ final class Poisoner {
         metrics.poisoned(poison.reason());
         LOG.log(
                 WARNING,
-                "poisoned snapshot key={0} reason={1} device={2} errno={3}",
+                "poisoned",
+                "key",
                 snapshot.key(),
+                "id",
+                snapshot.id(),
+                "reason",
                 poison.reason(),
+                "device",
                 poison.device(),
+                "errno",
                 poison.errno());
         BackendKey key = BackendKey.parse(snapshot.key());
         long generation = snapshot.upper() == null ? 0 : snapshot.upper().generation();

@@ -128,7 +128,8 @@ final class Recovery {
         if (!Entries.exists(layout.upper(layer.id()))) {
             LOG.log(
                     WARNING,
-                    "committed snapshot {0} has no directory: remove it and pull its image again",
+                    "committed snapshot has no directory: remove it and pull its image again",
+                    "name",
                     layer.key());
         }
     }
@@ -187,7 +188,7 @@ final class Recovery {
         for (Path directory : directories()) {
             OptionalLong id = idOf(directory);
             if (id.isEmpty()) {
-                LOG.log(WARNING, "{0} is not ours and left alone", directory);
+                LOG.log(WARNING, "not ours and left alone", "directory", directory);
                 continue;
             }
             store.raiseIdsAbove(id.getAsLong());

@@ -112,11 +112,16 @@ public final class RunningSnapshotter implements AutoCloseable {
         snapshotter.lookAtOverlays();
         LOG.log(
                 INFO,
-                "recovered snapshots={0} adopted={1} remounted={2} poisoned={3} orphans={4}",
+                "recovered",
+                "snapshots",
                 report.snapshots(),
+                "adopted",
                 report.adopted(),
+                "remounted",
                 report.remounted(),
+                "poisoned",
                 report.poisoned(),
+                "orphans",
                 report.orphans());
     }
 

@@ -254,7 +254,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     private ErrorEpoch beginEpoch(Errno errno) {
         epochs++;
         ErrorEpoch epoch = new ErrorEpoch(device, errno, Instant.now());
-        LOG.log(WARNING, "writeback error on superblock {0}: {1}", device, errno.name());
+        LOG.log(WARNING, "writeback error", "device", device, "errno", errno.name());
         listener.look(epoch);
         return epoch;
     }
@@ -263,7 +263,7 @@ public final class WatchedSuperblock implements AutoCloseable {
         consumeError();
         renewSentinel();
         listener.look(epoch);
-        LOG.log(INFO, "writeback error on superblock {0} is cleared", device);
+        LOG.log(INFO, "writeback error cleared", "device", device);
     }
 
     /** The one place where an error is marked seen. That it is reported here is no failure: it was looked for. */
@@ -276,8 +276,10 @@ public final class WatchedSuperblock implements AutoCloseable {
             }
             LOG.log(
                     INFO,
-                    "syncfs of superblock {0} reported {1}",
+                    "syncfs reported the writeback error",
+                    "device",
                     device,
+                    "errno",
                     e.errno().name());
         }
         metrics.unseenErrorCleared();

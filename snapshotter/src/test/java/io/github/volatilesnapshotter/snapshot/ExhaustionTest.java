@@ -80,8 +80,7 @@ class ExhaustionTest {
         Command.run("mount", "-o", "remount,ro", directory.toString());
         try {
             SnapshotException refused = catchThrowableOfType(
-                    SnapshotException.class,
-                    () -> fixture.snapshotter().prepare("default/2/c", "base", Map.of()));
+                    SnapshotException.class, () -> fixture.snapshotter().prepare("default/2/c", "base", Map.of()));
             assertThat(refused.category()).isEqualTo(Category.UNAVAILABLE);
             assertThat(refused).hasMessageContaining("EROFS");
             assertThat(catchThrowableOfType(

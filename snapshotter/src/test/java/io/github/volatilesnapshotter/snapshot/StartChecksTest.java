@@ -43,7 +43,8 @@ class StartChecksTest {
     @ParameterizedTest
     @ValueSource(strings = {"5.12.0", "6.1.0-13-amd64", "6.18.44", "10.0"})
     void newer_kernels_are_accepted(String release) {
-        assertThatCode(() -> StartChecks.checkKernel(KernelRelease.parse(release))).doesNotThrowAnyException();
+        assertThatCode(() -> StartChecks.checkKernel(KernelRelease.parse(release)))
+                .doesNotThrowAnyException();
     }
 
     @Test
@@ -60,7 +61,14 @@ class StartChecksTest {
         Path upper = Files.createDirectory(directory.resolve("upper"));
         Path work = Files.createDirectory(directory.resolve("work"));
         Path merged = Files.createDirectory(directory.resolve("merged"));
-        Command.run("mount", "-t", "overlay", "overlay", "-o", "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work, merged.toString());
+        Command.run(
+                "mount",
+                "-t",
+                "overlay",
+                "overlay",
+                "-o",
+                "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work,
+                merged.toString());
         try {
             assertThatThrownBy(() -> StartChecks.check(merged))
                     .isInstanceOf(StartException.class)
