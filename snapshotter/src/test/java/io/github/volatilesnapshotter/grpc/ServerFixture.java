@@ -19,19 +19,19 @@ import java.util.Set;
 import java.util.concurrent.TimeUnit;
 
 /** A running server on a socket in a directory of the test's, and clients of it. */
-final class ServerFixture implements AutoCloseable {
-    static final Config.Grpc SETTINGS = new Config.Grpc(Set.of(ownUid()), 4, 64, 1_000);
+public final class ServerFixture implements AutoCloseable {
+    public static final Config.Grpc SETTINGS = new Config.Grpc(Set.of(ownUid()), 4, 64, 1_000);
 
     final Metrics metrics = new Metrics();
-    final Path socket;
-    final UnixSocketServer server;
+    public final Path socket;
+    public final UnixSocketServer server;
 
     private final MultiThreadIoEventLoopGroup eventLoops =
             new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
     private final List<ManagedChannel> channels = new ArrayList<>();
     private boolean stopped;
 
-    ServerFixture(Path directory, Snapshotter snapshotter) throws IOException {
+    public ServerFixture(Path directory, Snapshotter snapshotter) throws IOException {
         this(directory, snapshotter, SETTINGS);
     }
 
