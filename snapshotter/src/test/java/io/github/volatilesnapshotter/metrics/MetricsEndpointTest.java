@@ -1,0 +1,84 @@
+package io.github.volatilesnapshotter.metrics;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.net.http.HttpClient;
+import java.net.http.HttpRequest;
+import java.net.http.HttpResponse;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+@Timeout(30)
+class MetricsEndpointTest {
+    private final Metrics metrics = new Metrics();
+    private final AtomicBoolean ready = new AtomicBoolean();
+    private final HttpClient client = HttpClient.newHttpClient();
+    private MetricsEndpoint endpoint;
+
+    @BeforeEach
+    void serve() throws IOException {
+        endpoint =
+                MetricsEndpoint.start(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), metrics, ready::get);
+    }
+
+    @AfterEach
+    void stop() {
+        client.close();
+        endpoint.close();
+        metrics.close();
+    }
+
+    @Test
+    void metrics_are_prometheus_text() throws Exception {
+        metrics.lockTimedOut();
+
+        HttpResponse<String> answer = get("/metrics");
+
+        assertThat(answer.statusCode()).isEqualTo(200);
+        assertThat(answer.headers().firstValue("Content-Type")).contains("text/plain; version=0.0.4; charset=utf-8");
+        assertThat(answer.body()).contains("volatile_snapshotter_lock_timeouts_total 1.0");
+    }
+
+    @Test
+    void healthz_answers_as_long_as_the_process_does() throws Exception {
+        assertThat(get("/healthz").statusCode()).isEqualTo(200);
+    }
+
+    @Test
+    void readyz_follows_the_service() throws Exception {
+        assertThat(get("/readyz").statusCode()).isEqualTo(503);
+        ready.set(true);
+        assertThat(get("/readyz").statusCode()).isEqualTo(200);
+    }
+
+    @Test
+    void nothing_else_is_there() throws Exception {
+        assertThat(get("/").statusCode()).isEqualTo(404);
+        assertThat(get("/metrics/more").statusCode()).isEqualTo(404);
+    }
+
+    @Test
+    void only_reading_is_allowed() throws Exception {
+        assertThat(send("POST", "/metrics").statusCode()).isEqualTo(405);
+        assertThat(send("HEAD", "/metrics").statusCode()).isEqualTo(200);
+    }
+
+    private HttpResponse<String> get(String path) throws Exception {
+        return send("GET", path);
+    }
+
+    private HttpResponse<String> send(String method, String path) throws Exception {
+        URI uri = URI.create("http://127.0.0.1:" + endpoint.address().getPort() + path);
+        HttpRequest request = HttpRequest.newBuilder(uri)
+                .method(method, HttpRequest.BodyPublishers.noBody())
+                .build();
+        return client.send(request, HttpResponse.BodyHandlers.ofString());
+    }
+}
