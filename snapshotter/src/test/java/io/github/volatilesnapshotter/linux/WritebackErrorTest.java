@@ -1,0 +1,136 @@
+package io.github.volatilesnapshotter.linux;
+
+import static io.github.volatilesnapshotter.linux.KernelAssertions.assertErrno;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.github.volatilesnapshotter.lab.FaultyDisk;
+import io.github.volatilesnapshotter.linux.OverlayMounterTest.Way;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.AutoClose;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.Parameter;
+import org.junit.jupiter.params.ParameterizedClass;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** What a real writeback error does to the calls of this package. */
+@Tag("kernel")
+@ParameterizedClass
+@EnumSource(FaultyDisk.FileSystem.class)
+class WritebackErrorTest {
+    private static final int FILE_BYTES = 1 << 20;
+    private static final int MOST_FILES = 64;
+
+    @Parameter
+    FaultyDisk.FileSystem fileSystem;
+
+    @AutoClose
+    FaultyDisk disk;
+
+    @BeforeEach
+    void make_the_disk() throws IOException {
+        disk = FaultyDisk.create(fileSystem);
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void a_volatile_mount_is_refused_until_the_error_has_been_seen(Way way) throws IOException {
+        OverlayLayers layers = layers();
+        Path target = Files.createDirectory(disk.root().resolve("merged"));
+        loseWrites();
+
+        assertErrno(Errno.EIO, () -> way.mounter().mount(layers, true, target));
+        assertThat(MountInfo.containing(target).mountPoint())
+                .isEqualTo(disk.root().toString());
+        seeTheError();
+        way.mounter().mount(layers, true, target);
+
+        assertThat(MountInfo.containing(target).isVolatile()).isTrue();
+    }
+
+    @Test
+    void asking_by_a_detached_overlay_sees_the_error_and_consumes_nothing() throws IOException {
+        OverlayLayers layers = layers();
+        loseWrites();
+
+        for (int time = 0; time < 3; time++) {
+            assertErrno(Errno.EIO, () -> OverlayMounter.fsopen().openDetached(layers));
+        }
+        seeTheError();
+        OverlayMounter.fsopen().openDetached(layers).close();
+    }
+
+    @Test
+    void the_overlay_that_was_there_reports_the_error_for_ever() throws IOException {
+        try (Fd root = OverlayMounter.fsopen().openDetached(layers())) {
+            Sync.fsync(root);
+            loseWrites();
+
+            assertThatThrownBy(() -> Sync.fsync(root)).isInstanceOf(SyscallException.class);
+            seeTheError();
+            assertThatThrownBy(() -> Sync.fsync(root)).isInstanceOf(SyscallException.class);
+        }
+    }
+
+    @Test
+    void a_descriptor_from_before_the_error_is_told_of_it_whoever_was_told_first() throws IOException {
+        try (Fd witness = Fd.openDirectory(disk.root())) {
+            loseWrites();
+            seeTheError();
+
+            try (Fd later = Fd.openDirectory(disk.root())) {
+                Sync.syncfs(later);
+            }
+            assertThatThrownBy(() -> Sync.syncfs(witness)).isInstanceOf(SyscallException.class);
+            Sync.syncfs(witness);
+        }
+    }
+
+    private OverlayLayers layers() throws IOException {
+        return new OverlayLayers(
+                List.of(Files.createDirectory(disk.root().resolve("lower"))),
+                Files.createDirectory(disk.root().resolve("upper")),
+                Files.createDirectory(disk.root().resolve("work")));
+    }
+
+    /**
+     * After this the superblock has an error that no syncfs has seen. Of ten failing btrfs disks one had room for a file or
+     * more, so files are written until one is lost.
+     */
+    private void loseWrites() throws IOException {
+        disk.startFailing();
+        boolean lost = false;
+        for (int number = 0; number < MOST_FILES && !lost; number++) {
+            lost = isLost(disk.root().resolve("file" + number));
+        }
+        disk.heal();
+        assertThat(lost).as("a write was lost").isTrue();
+    }
+
+    private static boolean isLost(Path file) throws IOException {
+        byte[] content = new byte[FILE_BYTES];
+        new Random(FILE_BYTES).nextBytes(content);
+        // One descriptor from the write to the fsync: an inode that is evicted between forgets its error.
+        try (Fd descriptor = Fd.create(file, 0600)) {
+            descriptor.write(content);
+            Sync.fsync(descriptor);
+            return false;
+        } catch (SyscallException failure) {
+            assertThat(failure.operation()).isEqualTo("fsync");
+            return true;
+        }
+    }
+
+    private void seeTheError() throws IOException {
+        try (Fd descriptor = Fd.openDirectory(disk.root())) {
+            assertThatThrownBy(() -> Sync.syncfs(descriptor)).isInstanceOf(SyscallException.class);
+        }
+    }
+}
