@@ -90,14 +90,19 @@ final class CString {
         return Arrays.hashCode(terminated);
     }
 
-    /** In double quotes; a name that is not UTF-8 as hexadecimal bytes. */
+    /** In double quotes; a name that is not UTF-8, or would break a line, as hexadecimal bytes. */
     @Override
     public String toString() {
-        ByteBuffer bytes = ByteBuffer.wrap(terminated, 0, lengthBytes());
         try {
-            return '"' + StandardCharsets.UTF_8.newDecoder().decode(bytes).toString() + '"';
+            ByteBuffer bytes = ByteBuffer.wrap(terminated, 0, lengthBytes());
+            String text = StandardCharsets.UTF_8.newDecoder().decode(bytes).toString();
+            return text.chars().anyMatch(Character::isISOControl) ? hexadecimal() : '"' + text + '"';
         } catch (CharacterCodingException notUtf8) {
-            return "0x" + HexFormat.of().formatHex(terminated, 0, lengthBytes());
+            return hexadecimal();
         }
+    }
+
+    private String hexadecimal() {
+        return "0x" + HexFormat.of().formatHex(terminated, 0, lengthBytes());
     }
 }

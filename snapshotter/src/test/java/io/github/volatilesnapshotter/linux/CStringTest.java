@@ -26,6 +26,11 @@ class CStringTest {
     }
 
     @Test
+    void a_name_that_would_break_a_log_line_is_shown_as_bytes() {
+        assertThat(CString.of("a\nb")).hasToString("0x610a62");
+    }
+
+    @Test
     void a_nul_is_refused() {
         assertThatIllegalArgumentException().isThrownBy(() -> CString.of("lower\0upper"));
     }
