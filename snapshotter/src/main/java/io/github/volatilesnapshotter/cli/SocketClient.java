@@ -18,6 +18,10 @@ import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.unix.DomainSocketAddress;
+import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.SocketChannel;
 import java.nio.file.Path;
 import java.util.Iterator;
 import java.util.concurrent.TimeUnit;
@@ -27,11 +31,31 @@ final class SocketClient implements AutoCloseable {
     private static final long CALL_SECONDS = 30;
     private static final int MAXIMUM_MESSAGE_BYTES = 16 << 20;
 
-    private final MultiThreadIoEventLoopGroup eventLoops =
-            new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
+    /** Nobody answers on the socket; the message says why. */
+    static final class UnreachableException extends Exception {
+        private static final long serialVersionUID = 1;
+
+        private UnreachableException(String message, Throwable cause) {
+            super(message, cause);
+        }
+    }
+
+    private final MultiThreadIoEventLoopGroup eventLoops;
     private final ManagedChannel channel;
 
-    SocketClient(Path socket) {
+    /**
+     * Connects.
+     *
+     * @throws UnreachableException if nobody answers there
+     */
+    SocketClient(Path socket) throws UnreachableException {
+        // gRPC tells "io exception" whatever is wrong; the system's own connect says what.
+        try (SocketChannel probe = SocketChannel.open(StandardProtocolFamily.UNIX)) {
+            probe.connect(UnixDomainSocketAddress.of(socket));
+        } catch (IOException e) {
+            throw new UnreachableException("nobody answers on " + socket + ": " + e.getMessage(), e);
+        }
+        eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
         channel = NettyChannelBuilder.forAddress(new DomainSocketAddress(socket.toFile()))
                 .channelType(EpollDomainSocketChannel.class)
                 .eventLoopGroup(eventLoops)

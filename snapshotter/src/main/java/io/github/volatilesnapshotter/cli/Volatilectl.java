@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.cli;
 
+import io.github.volatilesnapshotter.cli.SocketClient.UnreachableException;
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind;
@@ -43,16 +44,21 @@ public final class Volatilectl {
     }
 
     static CommandLine commandLine() {
-        return new CommandLine(new Volatilectl()).setExecutionExceptionHandler((failure, _, _) -> {
-            if (failure instanceof StatusRuntimeException refused) {
-                return refused(refused.getStatus());
+        return new CommandLine(new Volatilectl()).setExecutionExceptionHandler((failure, _, _) -> switch (failure) {
+            case UnreachableException unreachable -> {
+                Console.fail(unreachable);
+                yield ExitCode.UNREACHABLE;
             }
-            throw failure;
+            case StatusRuntimeException refused -> {
+                Console.fail(refused);
+                yield refused.getStatus().getCode() == Status.Code.UNAVAILABLE ? ExitCode.UNREACHABLE : ExitCode.FAILED;
+            }
+            default -> throw failure;
         });
     }
 
     @Command(name = "snapshots", description = "Lists snapshots: kind, poison, key.", mixinStandardHelpOptions = true)
-    int snapshots() {
+    int snapshots() throws UnreachableException {
         try (SocketClient client = new SocketClient(address)) {
             Console.print(ROW.formatted("KIND", "POISON", "KEY"));
             client.list().forEachRemaining(batch -> batch.getInfoList().forEach(Volatilectl::printRow));
@@ -61,7 +67,7 @@ public final class Volatilectl {
     }
 
     @Command(name = "info", description = "Shows all that is known of one snapshot.", mixinStandardHelpOptions = true)
-    int info(@Parameters(paramLabel = "KEY") String key) {
+    int info(@Parameters(paramLabel = "KEY") String key) throws UnreachableException {
         try (SocketClient client = new SocketClient(address)) {
             Info info = client.stat(key);
             StringBuilder text = new StringBuilder();
@@ -80,7 +86,7 @@ public final class Volatilectl {
             name = "usage",
             description = "Counts bytes and inodes of one snapshot, without its parents.",
             mixinStandardHelpOptions = true)
-    int usage(@Parameters(paramLabel = "KEY") String key) {
+    int usage(@Parameters(paramLabel = "KEY") String key) throws UnreachableException {
         try (SocketClient client = new SocketClient(address)) {
             UsageResponse usage = client.usage(key);
             Console.print("%d bytes, %d inodes%n".formatted(usage.getSize(), usage.getInodes()));
@@ -89,7 +95,7 @@ public final class Volatilectl {
     }
 
     @Command(name = "health", description = "Asks whether the daemon serves.", mixinStandardHelpOptions = true)
-    int health() {
+    int health() throws UnreachableException {
         try (SocketClient client = new SocketClient(address)) {
             ServingStatus status = client.health();
             Console.print(status.name().toLowerCase(Locale.ROOT).replace('_', ' ') + "\n");
@@ -113,18 +119,5 @@ public final class Volatilectl {
     private static String time(com.google.protobuf.Timestamp timestamp) {
         return Instant.ofEpochSecond(timestamp.getSeconds(), timestamp.getNanos())
                 .toString();
-    }
-
-    private static int refused(Status status) {
-        StringBuilder message = new StringBuilder(status.getCode().name());
-        if (status.getDescription() != null) {
-            message.append(": ").append(status.getDescription());
-        }
-        // Where nobody listens, the description says "io exception" and only the cause says why.
-        if (status.getCause() != null) {
-            message.append(": ").append(status.getCause().getMessage());
-        }
-        Console.fail(message.toString());
-        return status.getCode() == Status.Code.UNAVAILABLE ? ExitCode.UNREACHABLE : ExitCode.FAILED;
     }
 }

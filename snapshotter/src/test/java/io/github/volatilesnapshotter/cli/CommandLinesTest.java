@@ -1,0 +1,182 @@
+package io.github.volatilesnapshotter.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.github.volatilesnapshotter.config.ConfigFile;
+import io.github.volatilesnapshotter.grpc.ServerFixture;
+import io.github.volatilesnapshotter.snapshot.FakeSnapshotter;
+import io.github.volatilesnapshotter.snapshot.Labels;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.api.parallel.Isolated;
+import picocli.CommandLine;
+
+@Timeout(60)
+@Isolated("takes standard output and standard error")
+class CommandLinesTest {
+    @TempDir
+    private Path directory;
+
+    private final PrintStream standardOutput = System.out;
+    private final PrintStream standardError = System.err;
+    private final ByteArrayOutputStream output = new ByteArrayOutputStream();
+    private final ByteArrayOutputStream errors = new ByteArrayOutputStream();
+
+    @BeforeEach
+    void takeTheStreams() {
+        System.setOut(new PrintStream(output, true, StandardCharsets.UTF_8));
+        System.setErr(new PrintStream(errors, true, StandardCharsets.UTF_8));
+    }
+
+    @AfterEach
+    void giveTheStreamsBack() {
+        System.setOut(standardOutput);
+        System.setErr(standardError);
+    }
+
+    @Test
+    void config_default_prints_the_documented_file() {
+        assertThat(daemon("config", "default")).isZero();
+
+        assertThat(output()).isEqualTo(ConfigFile.documentedDefaults());
+    }
+
+    @Test
+    void flags_override_the_file() throws Exception {
+        Path file = Files.writeString(
+                directory.resolve("config.toml"), "version = 1\nroot = \"/file\"\nstate = \"/file-state\"\n");
+
+        assertThat(daemon(
+                        "config",
+                        "dump",
+                        "--config",
+                        file.toString(),
+                        "--root",
+                        "/flag",
+                        "--address",
+                        "/flag.sock",
+                        "--containerd-address",
+                        "/c.sock",
+                        "--metrics-address",
+                        "127.0.0.1:0",
+                        "--log-level",
+                        "debug"))
+                .isZero();
+
+        assertThat(output())
+                .contains("root = \"/flag\"", "state = \"/file-state\"", "address = \"/flag.sock\"")
+                .contains("address = \"/c.sock\"", "address = \"127.0.0.1:0\"", "level = \"debug\"");
+    }
+
+    @Test
+    void config_check_tells_every_problem_with_its_place() throws Exception {
+        Path file = Files.writeString(directory.resolve("config.toml"), "version = 1\nrot = \"/r\"\n");
+
+        assertThat(daemon("config", "check", "--config", file.toString())).isEqualTo(ExitCode.FAILED);
+
+        assertThat(errors()).contains("line 2, column 1: rot is not known; did you mean root?");
+    }
+
+    @Test
+    void a_named_configuration_file_that_is_missing_stops_serve() {
+        Path missing = directory.resolve("missing.toml");
+
+        assertThat(daemon("serve", "--config", missing.toString())).isEqualTo(ExitCode.FAILED);
+
+        assertThat(errors()).isEqualTo("error: " + missing + " does not exist\n");
+    }
+
+    @Test
+    void wrong_usage_is_two() {
+        assertThat(daemon("serve", "--no-such-flag")).isEqualTo(CommandLine.ExitCode.USAGE);
+        assertThat(daemon("config", "dump", "--metrics-address", "9090")).isEqualTo(CommandLine.ExitCode.USAGE);
+        assertThat(daemon("config", "dump", "--log-level", "loud")).isEqualTo(CommandLine.ExitCode.USAGE);
+        assertThat(errors()).contains("--no-such-flag", "HOST:PORT", "\"loud\" is not trace, debug");
+    }
+
+    @Test
+    void volatilectl_lists_snapshots_with_their_poison() throws Exception {
+        FakeSnapshotter snapshotter = new FakeSnapshotter();
+        snapshotter.prepare("ns/1/good", "", Map.of());
+        snapshotter.prepare("ns/2/bad", "", Map.of(Labels.POISONED, "writeback-error"));
+        try (ServerFixture fixture = new ServerFixture(directory, snapshotter)) {
+            assertThat(control(fixture.socket, "snapshots")).isZero();
+        }
+
+        assertThat(output().lines().toList().getFirst()).matches("KIND +POISON +KEY");
+        assertThat(output().lines().skip(1).map(line -> line.split(" +")))
+                .containsExactlyInAnyOrder(
+                        new String[] {"active", "-", "ns/1/good"},
+                        new String[] {"active", "writeback-error", "ns/2/bad"});
+    }
+
+    @Test
+    void volatilectl_shows_one_snapshot_and_its_usage() throws Exception {
+        FakeSnapshotter snapshotter = new FakeSnapshotter();
+        snapshotter.prepare("ns/1/a", "", Map.of("label", "value"));
+        try (ServerFixture fixture = new ServerFixture(directory, snapshotter)) {
+            assertThat(control(fixture.socket, "info", "ns/1/a")).isZero();
+            assertThat(control(fixture.socket, "usage", "ns/1/a")).isZero();
+        }
+
+        assertThat(output())
+                .contains("key      ns/1/a", "kind     active", "label    label=value", "4096 bytes, 1 inodes");
+        assertThat(output()).contains("created  " + FakeSnapshotter.CREATED_AT);
+    }
+
+    @Test
+    void volatilectl_tells_a_refusal_and_exits_with_one() throws Exception {
+        try (ServerFixture fixture = new ServerFixture(directory, new FakeSnapshotter())) {
+            assertThat(control(fixture.socket, "info", "nobody")).isEqualTo(ExitCode.FAILED);
+        }
+
+        assertThat(errors()).isEqualTo("error: NOT_FOUND: snapshot nobody does not exist\n");
+    }
+
+    @Test
+    void volatilectl_health_exits_with_one_while_nothing_is_served() throws Exception {
+        try (ServerFixture fixture = new ServerFixture(directory, new FakeSnapshotter())) {
+            assertThat(control(fixture.socket, "health")).isZero();
+            fixture.server.setServing(false);
+            assertThat(control(fixture.socket, "health")).isEqualTo(ExitCode.FAILED);
+        }
+
+        assertThat(output()).isEqualTo("serving\nnot serving\n");
+    }
+
+    @Test
+    void volatilectl_says_why_nobody_answers_and_exits_with_three() {
+        assertThat(control(directory.resolve("nobody.sock"), "health")).isEqualTo(ExitCode.UNREACHABLE);
+
+        assertThat(errors()).contains("error: nobody answers on", "nobody.sock: No such file or directory");
+    }
+
+    private static int daemon(String... arguments) {
+        return ContainerdVolatileGrpc.commandLine().execute(arguments);
+    }
+
+    private static int control(Path socket, String... arguments) {
+        String[] all = new String[arguments.length + 2];
+        System.arraycopy(arguments, 0, all, 0, arguments.length);
+        all[arguments.length] = "--address";
+        all[arguments.length + 1] = socket.toString();
+        return Volatilectl.commandLine().execute(all);
+    }
+
+    private String output() {
+        return output.toString(StandardCharsets.UTF_8);
+    }
+
+    private String errors() {
+        return errors.toString(StandardCharsets.UTF_8);
+    }
+}
