@@ -4,12 +4,18 @@ import java.nio.file.Path;
 
 /** Entries of directories. A change is durable only after fsync of the directory that holds the entry. */
 public final class Entries {
+    private static final int SET_ID_BITS = 07000;
+
     private Entries() {}
 
     /** With exactly this mode, whatever the umask; EEXIST if there is an entry of that name. */
     public static void mkdir(Path directory, int mode) throws SyscallException {
         SystemCalls.mkdir(directory, mode);
-        SystemCalls.chmod(directory, mode);
+        // mkdir(2) takes away what the umask has, and ignores set-id bits. A chmod that changes nothing still costs a
+        // journal entry.
+        if ((mode & (Umask.OF_THIS_PROCESS | SET_ID_BITS)) != 0) {
+            SystemCalls.chmod(directory, mode);
+        }
     }
 
     /** Makes the directory and those above it that are missing, each with this mode; one that is there stays as it is. */
