@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
+import java.sql.Connection;
 import java.sql.SQLException;
 import java.sql.Statement;
 
@@ -8,8 +9,8 @@ final class Rollback {
     private Rollback() {}
 
     /** Rolls back; if that fails too, the failure says so. */
-    static void after(Exception failure, Statement statement) {
-        try {
+    static void after(Exception failure, Connection connection) {
+        try (Statement statement = connection.createStatement()) {
             statement.execute("ROLLBACK");
         } catch (SQLException e) {
             // SQLite rolls back by itself after some errors (lang_transaction.html, 3): then there is nothing left to

@@ -95,7 +95,7 @@ record Schema(List<Step> steps) {
                 statement.execute("PRAGMA user_version = " + version());
                 statement.execute("COMMIT");
             } catch (SQLException e) {
-                Rollback.after(e, statement);
+                Rollback.after(e, connection);
                 throw e;
             }
         }

@@ -10,7 +10,6 @@ import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.sql.Connection;
-import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
@@ -46,31 +45,31 @@ final class SqliteFile implements AutoCloseable {
     private final Path file;
     private final Path log;
     private final Connection connection;
-    private final Statement plain;
-    private final PreparedStatement begin;
-    private final PreparedStatement commit;
-    private final PreparedStatement insert;
-    private final PreparedStatement updateAll;
-    private final PreparedStatement updateUnindexed;
-    private final PreparedStatement delete;
-    private final PreparedStatement reserveIds;
-    private final PreparedStatement countFlush;
+    private final KeptStatement begin;
+    private final KeptStatement commit;
+    private final KeptStatement insert;
+    private final KeptStatement updateAll;
+    private final KeptStatement updateUnindexed;
+    private final KeptStatement delete;
+    private final KeptStatement reserveIds;
+    private final KeptStatement countFlush;
+    private final List<KeptStatement> kept;
     private @Nullable Durability flushing;
 
-    private SqliteFile(Path file, Connection connection) throws SQLException {
+    private SqliteFile(Path file, Connection connection) {
         this.file = file;
         log = file.resolveSibling(file.getFileName() + "-wal");
         this.connection = connection;
-        plain = connection.createStatement();
-        begin = connection.prepareStatement("BEGIN IMMEDIATE");
-        commit = connection.prepareStatement("COMMIT");
-        insert = connection.prepareStatement(RecordColumns.INSERT);
-        updateAll = connection.prepareStatement(RecordColumns.UPDATE_ALL);
-        updateUnindexed = connection.prepareStatement(RecordColumns.UPDATE_UNINDEXED);
-        delete = connection.prepareStatement("DELETE FROM snapshot WHERE id = ?1");
+        begin = new KeptStatement(connection, "BEGIN IMMEDIATE");
+        commit = new KeptStatement(connection, "COMMIT");
+        insert = new KeptStatement(connection, RecordColumns.INSERT);
+        updateAll = new KeptStatement(connection, RecordColumns.UPDATE_ALL);
+        updateUnindexed = new KeptStatement(connection, RecordColumns.UPDATE_UNINDEXED);
+        delete = new KeptStatement(connection, "DELETE FROM snapshot WHERE id = ?1");
         reserveIds =
-                connection.prepareStatement("UPDATE store SET ids_reserved_through = max(ids_reserved_through, ?1)");
-        countFlush = connection.prepareStatement("UPDATE store SET flushes = flushes + 1");
+                new KeptStatement(connection, "UPDATE store SET ids_reserved_through = max(ids_reserved_through, ?1)");
+        countFlush = new KeptStatement(connection, "UPDATE store SET flushes = flushes + 1");
+        kept = List.of(begin, commit, insert, updateAll, updateUnindexed, delete, reserveIds, countFlush);
     }
 
     static SqliteFile open(Path file, Schema schema) throws MetadataException {
@@ -166,7 +165,8 @@ final class SqliteFile implements AutoCloseable {
 
     /** Gives every record, in order of ids. */
     void load(SharedStrings strings, Consumer<SnapshotRecord> records) throws MetadataException {
-        try (ResultSet rows = plain.executeQuery(RecordColumns.SELECT_ALL)) {
+        try (Statement statement = connection.createStatement();
+                ResultSet rows = statement.executeQuery(RecordColumns.SELECT_ALL)) {
             while (rows.next()) {
                 records.accept(RecordColumns.read(rows, strings));
             }
@@ -178,8 +178,8 @@ final class SqliteFile implements AutoCloseable {
     }
 
     long idsReservedThrough() throws MetadataException {
-        try {
-            return number(plain, "SELECT ids_reserved_through FROM store");
+        try (Statement statement = connection.createStatement()) {
+            return number(statement, "SELECT ids_reserved_through FROM store");
         } catch (SQLException e) {
             throw failure("read reserved ids", e);
         }
@@ -189,8 +189,8 @@ final class SqliteFile implements AutoCloseable {
     void reserveIds(long through) throws MetadataException {
         try {
             flush(Durability.DURABLE);
-            reserveIds.setLong(1, through);
-            expectOneRow(reserveIds);
+            reserveIds.prepared().setLong(1, through);
+            reserveIds.changeOneRow();
         } catch (SQLException e) {
             throw failure("reserve ids", e);
         }
@@ -205,7 +205,7 @@ final class SqliteFile implements AutoCloseable {
             } else if (changes.size() == 1) {
                 write(changes.getFirst()); // outside of BEGIN and COMMIT a statement is a transaction of its own
             } else if (durability == Durability.DURABLE) {
-                expectOneRow(countFlush);
+                countFlush.changeOneRow();
             }
         } catch (SQLException e) {
             throw failure("write records", e);
@@ -213,14 +213,14 @@ final class SqliteFile implements AutoCloseable {
     }
 
     private void writeTogether(List<Change> changes) throws SQLException {
-        begin.execute();
+        begin.prepared().execute();
         try {
             for (Change change : changes) {
                 write(change);
             }
-            commit.execute();
+            commit.prepared().execute();
         } catch (SQLException | RuntimeException e) {
-            Rollback.after(e, plain);
+            Rollback.after(e, connection);
             throw e;
         }
     }
@@ -230,23 +230,15 @@ final class SqliteFile implements AutoCloseable {
             case Change.Insert(SnapshotRecord record) -> write(insert, record);
             case Change.Replace replace -> write(replace.movesInIndex() ? updateAll : updateUnindexed, replace.after());
             case Change.Delete(SnapshotRecord record) -> {
-                delete.setLong(1, record.id());
-                expectOneRow(delete);
+                delete.prepared().setLong(1, record.id());
+                delete.changeOneRow();
             }
         }
     }
 
-    private static void write(PreparedStatement statement, SnapshotRecord record) throws SQLException {
-        RecordColumns.bind(statement, record);
-        expectOneRow(statement);
-    }
-
-    private static void expectOneRow(PreparedStatement statement) throws SQLException {
-        int rows = statement.executeUpdate();
-        if (rows != 1) {
-            throw new SQLException(
-                    "changed " + rows + " rows instead of one: has another program written to the file?");
-        }
+    private static void write(KeptStatement statement, SnapshotRecord record) throws SQLException {
+        RecordColumns.bind(statement.prepared(), record);
+        statement.changeOneRow();
     }
 
     /** Length of the write-ahead log. */
@@ -276,7 +268,7 @@ final class SqliteFile implements AutoCloseable {
             // The first commit to an emptied log flushes the log's header, whatever synchronous says (wal.c,
             // syncHeader).
             flush(Durability.ORDERED);
-            expectOneRow(countFlush);
+            countFlush.changeOneRow();
             return true;
         } catch (SQLException e) {
             throw failure("checkpoint", e);
@@ -285,11 +277,13 @@ final class SqliteFile implements AutoCloseable {
 
     /** Does not wait for a reader in another program, as our own writers wait meanwhile. */
     private boolean emptyLog() throws SQLException {
-        plain.execute("PRAGMA busy_timeout = 0");
-        try {
-            return number(plain, "PRAGMA wal_checkpoint(TRUNCATE)") == 0;
-        } finally {
-            plain.execute("PRAGMA busy_timeout = " + OTHER_PROGRAM_TIMEOUT_MILLIS);
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("PRAGMA busy_timeout = 0");
+            try {
+                return number(statement, "PRAGMA wal_checkpoint(TRUNCATE)") == 0;
+            } finally {
+                statement.execute("PRAGMA busy_timeout = " + OTHER_PROGRAM_TIMEOUT_MILLIS);
+            }
         }
     }
 
@@ -308,8 +302,11 @@ final class SqliteFile implements AutoCloseable {
 
     /** Not a prepared statement: this pragma takes effect when it is compiled, not when it is run. */
     private void flush(Durability durability) throws SQLException {
-        if (flushing != durability) {
-            plain.execute("PRAGMA synchronous = " + (durability == Durability.DURABLE ? "FULL" : "NORMAL"));
+        if (flushing == durability) {
+            return;
+        }
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("PRAGMA synchronous = " + (durability == Durability.DURABLE ? "FULL" : "NORMAL"));
             flushing = durability;
         }
     }
@@ -343,6 +340,7 @@ final class SqliteFile implements AutoCloseable {
     }
 
     private MetadataException failure(String operation, SQLException e) {
+        kept.forEach(KeptStatement::forget);
         return failure(file, operation, e);
     }
 
