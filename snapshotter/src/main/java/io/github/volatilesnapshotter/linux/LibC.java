@@ -83,6 +83,11 @@ final class LibC {
         return (int) call(Handles.SYNCFS, callState, descriptor);
     }
 
+    /** <a href="https://man7.org/linux/man-pages/man2/setpriority.2.html">setpriority(2)</a>. */
+    static int setpriority(MemorySegment callState, int which, int who, int niceness) {
+        return (int) call(Handles.SETPRIORITY, callState, which, who, niceness);
+    }
+
     /** <a href="https://man7.org/linux/man-pages/man2/flock.2.html">flock(2)</a>. */
     static int flock(MemorySegment callState, int descriptor, int operation) {
         return (int) call(Handles.FLOCK, callState, descriptor, operation);
@@ -284,6 +289,7 @@ final class LibC {
         static final MethodHandle FDATASYNC = handle("fdatasync", 1);
         static final MethodHandle SYNCFS = handle("syncfs", 1);
         static final MethodHandle FLOCK = handle("flock", 2);
+        static final MethodHandle SETPRIORITY = handle("setpriority", 3);
         static final MethodHandle STATX = handle("statx", 5);
         static final MethodHandle STATFS = handle("statfs", 2);
         static final MethodHandle MKDIRAT = handle("mkdirat", 3);

@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.WARNING;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import java.io.IOException;
 import java.nio.file.DirectoryIteratorException;
@@ -51,6 +52,7 @@ final class Trash implements AutoCloseable {
     /** Begins to delete what an earlier daemon left. */
     void start() throws SyscallException {
         waiting.set(contents().size());
+        thread.execute(Trash::yieldToOthers);
         requestSweep(0);
     }
 
@@ -100,6 +102,15 @@ final class Trash implements AutoCloseable {
         isSweepDue.set(false);
         if (!sweep() && !thread.isShutdown()) {
             requestSweep(RETRY_MILLIS);
+        }
+    }
+
+    /** Nobody waits for a deletion, and on a busy node there are many. */
+    private static void yieldToOthers() {
+        try {
+            Niceness.yieldToOthers();
+        } catch (SyscallException e) {
+            LOG.log(WARNING, "deletion runs at the priority of everything else", e);
         }
     }
 

@@ -1,0 +1,22 @@
+package io.github.volatilesnapshotter.linux;
+
+/** How much a thread leaves to others. On Linux each thread has a niceness of its own, whatever POSIX says. */
+public final class Niceness {
+    private static final int WHICH_PROCESS = 0;
+    private static final int CALLING_THREAD = 0;
+    private static final int MOST = 19;
+
+    private Niceness() {}
+
+    /** From now on the calling thread gets processor time when others leave some, and a small share when they don't. */
+    public static void yieldToOthers() throws SyscallException {
+        try (CallFrame frame = new CallFrame()) {
+            frame.check(
+                    LibC.setpriority(frame.callState(), WHICH_PROCESS, CALLING_THREAD, MOST),
+                    "setpriority",
+                    "PRIO_PROCESS",
+                    CALLING_THREAD,
+                    MOST);
+        }
+    }
+}
