@@ -248,7 +248,7 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
             });
             long flushedBytes = Files.size(log);
             for (int i = 0; i < 50; i++) {
-                insert(store, active(store.newId(), "late " + i, 0));
+                insert(store, active(store.newId(), "late " + i, 0), active(store.newId(), "its twin " + i, 0));
             }
             long lastId = store.newId();
             long writtenBytes = Files.size(log);
@@ -274,6 +274,9 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
         try (SqliteSnapshotStore store = SqliteSnapshotStore.open(copy)) {
             List<SnapshotRecord> after = store.all();
             assertThat(after).hasSizeGreaterThanOrEqualTo(2).isEqualTo(before.subList(0, after.size()));
+            assertThat(after.size() % 2)
+                    .as("no transaction of two records is half there")
+                    .isZero();
             assertThat(store.newId()).isGreaterThan(lastId);
         }
     }
