@@ -27,9 +27,14 @@ final class Console {
         };
     }
 
-    @SuppressWarnings("SystemOut")
     static int fail(String message) {
-        System.err.println("error: " + message);
+        say("error: " + message);
         return ExitCode.FAILED;
+    }
+
+    /** Prints one line on standard error. */
+    @SuppressWarnings("SystemOut")
+    static void say(String line) {
+        System.err.println(line);
     }
 }

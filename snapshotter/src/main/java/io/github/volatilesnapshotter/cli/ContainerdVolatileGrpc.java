@@ -1,45 +1,114 @@
 package io.github.volatilesnapshotter.cli;
 
-import io.github.volatilesnapshotter.config.ListenAddress;
+import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.config.ConfigFile;
+import io.github.volatilesnapshotter.snapshot.StartChecks;
+import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.util.Locale;
-import picocli.CommandLine;
-import picocli.CommandLine.Command;
-import picocli.CommandLine.TypeConversionException;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.List;
 
 /** The daemon's command line. */
-@Command(
-        name = "containerd-volatile-grpc",
-        description = "A containerd snapshotter that makes volatile overlayfs safe.",
-        mixinStandardHelpOptions = true,
-        versionProvider = Version.class,
-        subcommands = {ServeCommand.class, ConfigCommand.class, DoctorCommand.class})
 public final class ContainerdVolatileGrpc {
+    private static final Flag UNMOUNT_ON_STOP = new Flag(
+            "--unmount-on-stop",
+            null,
+            "Detach every overlay when stopping, for tests:\nrunning containers lose their root.");
+
     private ContainerdVolatileGrpc() {}
 
     public static void main(String[] arguments) {
-        System.exit(commandLine().execute(arguments));
+        System.exit(program().run(arguments));
     }
 
-    static CommandLine commandLine() {
-        return new CommandLine(new ContainerdVolatileGrpc())
-                .registerConverter(ListenAddress.class, ContainerdVolatileGrpc::listenAddress)
-                .registerConverter(Level.class, ContainerdVolatileGrpc::level);
+    static Program program() {
+        List<Flag> serveFlags = new ArrayList<>(ConfigFlags.ALL);
+        serveFlags.add(UNMOUNT_ON_STOP);
+        return new Program(
+                "containerd-volatile-grpc",
+                "A containerd snapshotter that makes volatile overlayfs safe.",
+                List.of(
+                        new Command(
+                                "serve",
+                                List.of(),
+                                serveFlags,
+                                "Serve containerd's Snapshots API until SIGTERM.\nStopping leaves every mount in place.",
+                                (flags, _) -> serve(flags)),
+                        new Command(
+                                "config default",
+                                List.of(),
+                                List.of(),
+                                "Print the file that documents every key\nand its default.",
+                                (_, _) -> printDefaults()),
+                        new Command(
+                                "config check",
+                                List.of(),
+                                ConfigFlags.ALL,
+                                "Say what is wrong with the configuration,\nif anything.",
+                                (flags, _) -> checkConfig(flags)),
+                        new Command(
+                                "config dump",
+                                List.of(),
+                                ConfigFlags.ALL,
+                                "Print the configuration that serve would use\nwith the same flags.",
+                                (flags, _) -> dumpConfig(flags)),
+                        new Command(
+                                "doctor",
+                                List.of(),
+                                ConfigFlags.ALL,
+                                "Check whether this machine and this root can\nserve, and say what to do if not. Makes the root\n"
+                                        + "directory if it is missing.",
+                                (flags, _) -> examine(flags))),
+                Console::fail);
     }
 
-    private static ListenAddress listenAddress(String text) {
+    private static int printDefaults() {
+        Console.print(ConfigFile.documentedDefaults());
+        return ExitCode.OK;
+    }
+
+    private static int checkConfig(Arguments flags) throws Exception {
+        ConfigFlags.load(flags);
+        Console.print("ok\n");
+        return ExitCode.OK;
+    }
+
+    private static int dumpConfig(Arguments flags) throws Exception {
+        Console.print(ConfigFile.write(ConfigFlags.load(flags)));
+        return ExitCode.OK;
+    }
+
+    private static int examine(Arguments flags) throws Exception {
+        Config config = ConfigFlags.load(flags);
+        Files.createDirectories(config.root());
+        StartChecks.check(config.root());
+        Console.print("ok: root " + config.root() + " can serve\n");
+        return ExitCode.OK;
+    }
+
+    private static int serve(Arguments flags) throws Exception {
+        Config config = ConfigFlags.load(flags);
+        StandardErrorLog.install(config.log().level());
+        Daemon daemon = new Daemon(config, flags.has(UNMOUNT_ON_STOP));
+        daemon.start();
+        Runtime.getRuntime().addShutdownHook(new Thread(() -> stopAndHalt(daemon), "stop"));
+        daemon.awaitStop();
+        return ExitCode.OK;
+    }
+
+    /** Without the halt a SIGTERM ends in 143, which looks like a failure to systemd and to scripts. */
+    @SuppressWarnings("CatchingUnchecked") // the process must end
+    private static void stopAndHalt(Daemon daemon) {
+        Logger log = System.getLogger(ContainerdVolatileGrpc.class.getName());
+        int exitCode = ExitCode.OK;
         try {
-            return ListenAddress.parse(text);
-        } catch (IllegalArgumentException e) {
-            throw new TypeConversionException(e.getMessage());
+            daemon.stop();
+            log.log(Level.INFO, "stopped");
+        } catch (Exception e) {
+            log.log(Level.ERROR, "stopped, but not cleanly", "failure", e);
+            exitCode = ExitCode.FAILED;
         }
-    }
-
-    private static Level level(String text) {
-        try {
-            return Level.valueOf(text.toUpperCase(Locale.ROOT));
-        } catch (IllegalArgumentException e) {
-            throw new TypeConversionException("\"" + text + "\" is not trace, debug, info, warning or error");
-        }
+        Runtime.getRuntime().halt(exitCode);
     }
 }

@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.cli;
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.containerd.Reactor;
 import io.github.volatilesnapshotter.grpc.UnixSocketServer;
+import io.github.volatilesnapshotter.linux.NativeCalls;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.snapshot.RunningSnapshotter;
@@ -14,8 +15,11 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.ArrayDeque;
 import java.util.Deque;
-import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 
@@ -37,6 +41,12 @@ final class Daemon {
     @FunctionalInterface
     private interface Stop {
         void run() throws Exception;
+    }
+
+    /** The stop of a part that started beside the others. */
+    @FunctionalInterface
+    private interface StopOf<T> {
+        void run(T part) throws Exception;
     }
 
     private record Part(String name, Stop stop) {}
@@ -108,25 +118,25 @@ final class Daemon {
 
     private void startParts() throws Exception {
         long begunAtNanos = System.nanoTime();
-        // Loading classes is most of the start, and has nothing to wait for.
-        CompletableFuture<Metrics> metricsToCome = CompletableFuture.supplyAsync(Metrics::new);
+        // Loading and linking is most of a start. What needs nothing of the others does it beside them.
+        new Thread(NativeCalls::link, "start-native-calls").start();
+        Future<Metrics> metricsToCome = startBeside("metrics", Metrics::new, Metrics::close);
         EventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
         started("event loops", () -> stopEventLoops(eventLoops));
-        Metrics metrics = metricsToCome.join();
-        started("metrics", metrics::close);
+        Metrics metrics = result(metricsToCome);
         Reactor reactor = Reactor.start(config.containerd(), config.poison(), eventLoops, metrics);
         started("reactor", reactor::stop);
-        RunningSnapshotter snapshotter = RunningSnapshotter.start(settings(), metrics, reactor);
-        started("snapshotter", () -> stopSnapshotter(snapshotter));
-        UnixSocketServer server =
-                UnixSocketServer.start(config.socket(), config.grpc(), snapshotter.snapshotter(), metrics, eventLoops);
+        Future<RunningSnapshotter> snapshotterToCome = startBeside(
+                "snapshotter", () -> RunningSnapshotter.start(settings(), metrics, reactor), this::stopSnapshotter);
+        UnixSocketServer server = UnixSocketServer.open(config.socket(), config.grpc(), metrics, eventLoops);
         started("server", () -> server.stop(config.grpc().stopTimeoutMillis()));
+        RunningSnapshotter snapshotter = result(snapshotterToCome);
+        server.serve(snapshotter.snapshotter());
         if (config.metrics().address().isPresent()) {
             MetricsEndpoint endpoint =
                     MetricsEndpoint.start(config.metrics().address().get().resolve(), metrics, server::isServing);
             started("metrics endpoint", endpoint::close);
         }
-        server.setServing(true);
         ServiceReadiness readiness = new ServiceReadiness(System.getenv("NOTIFY_SOCKET"), eventLoops);
         readiness.tell(ServiceReadiness.READY);
         started("readiness", () -> readiness.tell(ServiceReadiness.STOPPING));
@@ -171,6 +181,33 @@ final class Daemon {
 
     private void started(String name, Stop stop) {
         parts.push(new Part(name, stop));
+    }
+
+    /** Starts a part on a thread of its own. If that fails, the part's {@link #result} says so, and there is nothing to stop. */
+    private <T> Future<T> startBeside(String name, Callable<T> start, StopOf<T> stop) {
+        FutureTask<T> task = new FutureTask<>(start);
+        started(name, () -> stopIfStarted(task, stop));
+        new Thread(task, "start-" + name).start();
+        return task;
+    }
+
+    private static <T> void stopIfStarted(FutureTask<T> task, StopOf<T> stop) throws Exception {
+        T part;
+        try {
+            part = task.get();
+        } catch (ExecutionException e) {
+            LOG.log(Level.DEBUG, "part was never started", "failure", e.getCause());
+            return;
+        }
+        stop.run(part);
+    }
+
+    private static <T> T result(Future<T> part) throws Exception {
+        try {
+            return part.get();
+        } catch (ExecutionException e) {
+            throw e.getCause() instanceof Exception cause ? cause : e;
+        }
     }
 
     @SuppressWarnings("CatchingUnchecked") // one part that cannot be stopped must not keep the others running

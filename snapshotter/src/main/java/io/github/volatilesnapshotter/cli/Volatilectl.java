@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.cli;
 
+import com.google.protobuf.Timestamp;
 import io.github.volatilesnapshotter.cli.SocketClient.UnreachableException;
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
@@ -11,96 +12,101 @@ import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.List;
 import java.util.Locale;
 import java.util.TreeMap;
-import picocli.CommandLine;
-import picocli.CommandLine.Command;
-import picocli.CommandLine.Option;
-import picocli.CommandLine.Parameters;
 
 /** Asks a running daemon, over its socket. */
-@Command(
-        name = "volatilectl",
-        description = "Asks a running containerd-volatile-grpc.",
-        mixinStandardHelpOptions = true,
-        versionProvider = Version.class,
-        exitCodeListHeading = "%nExit codes:%n",
-        exitCodeList = {"0:done", "1:refused, or not serving", "2:wrong usage", "3:nobody answers on the socket"})
 public final class Volatilectl {
+    private static final Path DEFAULT_ADDRESS = Config.defaults().socket();
+    private static final Flag ADDRESS =
+            new Flag("--address", "SOCKET", "The daemon's socket.\nDefault: " + DEFAULT_ADDRESS);
     private static final String ROW = "%-10s %-24s %s%n";
 
-    @Option(
-            names = "--address",
-            paramLabel = "SOCKET",
-            description = "The daemon's socket. Default: ${DEFAULT-VALUE}",
-            scope = CommandLine.ScopeType.INHERIT)
-    private Path address = Config.defaults().socket();
+    /** What a command does with the daemon. */
+    @FunctionalInterface
+    private interface Question {
+        int ask(SocketClient daemon, List<String> operands);
+    }
 
     private Volatilectl() {}
 
     public static void main(String[] arguments) {
         StandardErrorLog.install(System.Logger.Level.WARNING);
-        System.exit(commandLine().execute(arguments));
+        System.exit(program().run(arguments));
     }
 
-    static CommandLine commandLine() {
-        return new CommandLine(new Volatilectl()).setExecutionExceptionHandler((failure, _, _) -> switch (failure) {
-            case UnreachableException unreachable -> {
-                Console.fail(unreachable);
-                yield ExitCode.UNREACHABLE;
+    static Program program() {
+        return new Program(
+                "volatilectl",
+                "Asks a running containerd-volatile-grpc.\n\n"
+                        + "Exit codes: 0 done, 1 refused or not serving, 2 wrong usage, 3 nobody answers on the socket.",
+                List.of(
+                        command(
+                                "snapshots",
+                                List.of(),
+                                "List snapshots: kind, poison, key.",
+                                (daemon, _) -> snapshots(daemon)),
+                        command(
+                                "info",
+                                List.of("KEY"),
+                                "Show all that is known of one snapshot.",
+                                (daemon, operands) -> info(daemon, operands.getFirst())),
+                        command(
+                                "usage",
+                                List.of("KEY"),
+                                "Count bytes and inodes of one snapshot,\nwithout its parents.",
+                                (daemon, operands) -> usage(daemon, operands.getFirst())),
+                        command("health", List.of(), "Ask whether the daemon serves.", (daemon, _) -> health(daemon))),
+                Volatilectl::report);
+    }
+
+    private static Command command(String name, List<String> operands, String description, Question question) {
+        return new Command(name, operands, List.of(ADDRESS), description, (flags, given) -> {
+            Path address = flags.valueOf(ADDRESS).map(Path::of).orElse(DEFAULT_ADDRESS);
+            try (SocketClient daemon = new SocketClient(address)) {
+                return question.ask(daemon, given);
             }
-            case StatusRuntimeException refused -> {
-                Console.fail(refused);
-                yield refused.getStatus().getCode() == Status.Code.UNAVAILABLE ? ExitCode.UNREACHABLE : ExitCode.FAILED;
-            }
-            default -> throw failure;
         });
     }
 
-    @Command(name = "snapshots", description = "Lists snapshots: kind, poison, key.", mixinStandardHelpOptions = true)
-    int snapshots() throws UnreachableException {
-        try (SocketClient client = new SocketClient(address)) {
-            Console.print(ROW.formatted("KIND", "POISON", "KEY"));
-            client.list().forEachRemaining(batch -> batch.getInfoList().forEach(Volatilectl::printRow));
-        }
+    private static int snapshots(SocketClient daemon) {
+        Console.print(ROW.formatted("KIND", "POISON", "KEY"));
+        daemon.list().forEachRemaining(batch -> batch.getInfoList().forEach(Volatilectl::printRow));
         return ExitCode.OK;
     }
 
-    @Command(name = "info", description = "Shows all that is known of one snapshot.", mixinStandardHelpOptions = true)
-    int info(@Parameters(paramLabel = "KEY") String key) throws UnreachableException {
-        try (SocketClient client = new SocketClient(address)) {
-            Info info = client.stat(key);
-            StringBuilder text = new StringBuilder();
-            line(text, "key", info.getName());
-            line(text, "kind", word(info.getKind()));
-            line(text, "parent", info.getParent());
-            line(text, "created", time(info.getCreatedAt()));
-            line(text, "updated", time(info.getUpdatedAt()));
-            new TreeMap<>(info.getLabelsMap()).forEach((label, value) -> line(text, "label", label + "=" + value));
-            Console.print(text.toString());
-        }
+    private static int info(SocketClient daemon, String key) {
+        Info info = daemon.stat(key);
+        StringBuilder text = new StringBuilder();
+        line(text, "key", info.getName());
+        line(text, "kind", word(info.getKind()));
+        line(text, "parent", info.getParent());
+        line(text, "created", time(info.getCreatedAt()));
+        line(text, "updated", time(info.getUpdatedAt()));
+        new TreeMap<>(info.getLabelsMap()).forEach((label, value) -> line(text, "label", label + "=" + value));
+        Console.print(text.toString());
         return ExitCode.OK;
     }
 
-    @Command(
-            name = "usage",
-            description = "Counts bytes and inodes of one snapshot, without its parents.",
-            mixinStandardHelpOptions = true)
-    int usage(@Parameters(paramLabel = "KEY") String key) throws UnreachableException {
-        try (SocketClient client = new SocketClient(address)) {
-            UsageResponse usage = client.usage(key);
-            Console.print("%d bytes, %d inodes%n".formatted(usage.getSize(), usage.getInodes()));
-        }
+    private static int usage(SocketClient daemon, String key) {
+        UsageResponse usage = daemon.usage(key);
+        Console.print("%d bytes, %d inodes%n".formatted(usage.getSize(), usage.getInodes()));
         return ExitCode.OK;
     }
 
-    @Command(name = "health", description = "Asks whether the daemon serves.", mixinStandardHelpOptions = true)
-    int health() throws UnreachableException {
-        try (SocketClient client = new SocketClient(address)) {
-            ServingStatus status = client.health();
-            Console.print(status.name().toLowerCase(Locale.ROOT).replace('_', ' ') + "\n");
-            return status == ServingStatus.SERVING ? ExitCode.OK : ExitCode.FAILED;
-        }
+    private static int health(SocketClient daemon) {
+        ServingStatus status = daemon.health();
+        Console.print(status.name().toLowerCase(Locale.ROOT).replace('_', ' ') + "\n");
+        return status == ServingStatus.SERVING ? ExitCode.OK : ExitCode.FAILED;
+    }
+
+    private static int report(Exception failure) {
+        Console.fail(failure);
+        boolean unreachable = failure instanceof UnreachableException
+                || (failure instanceof StatusRuntimeException refused
+                        && refused.getStatus().getCode() == Status.Code.UNAVAILABLE);
+        return unreachable ? ExitCode.UNREACHABLE : ExitCode.FAILED;
     }
 
     private static void printRow(Info info) {
@@ -116,7 +122,7 @@ public final class Volatilectl {
         return kind.name().toLowerCase(Locale.ROOT);
     }
 
-    private static String time(com.google.protobuf.Timestamp timestamp) {
+    private static String time(Timestamp timestamp) {
         return Instant.ofEpochSecond(timestamp.getSeconds(), timestamp.getNanos())
                 .toString();
     }

@@ -63,7 +63,7 @@ public final class Reactor implements Poisoning.Listener {
             case KILL ->
                 containerd
                         .address()
-                        .map(socket -> Tasks.at(socket, containerd.callTimeoutMillis(), eventLoops))
+                        .map(socket -> new Tasks(socket, containerd.callTimeoutMillis(), eventLoops))
                         .orElse(null);
         };
         Reactor reactor = new Reactor(tasks, containerd.retryTimeoutMillis(), metrics, queueLength);

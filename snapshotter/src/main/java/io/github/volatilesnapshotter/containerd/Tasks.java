@@ -4,6 +4,7 @@ import io.github.volatilesnapshotter.proto.containerd.tasks.v1.KillRequest;
 import io.github.volatilesnapshotter.proto.containerd.tasks.v1.TasksGrpc;
 import io.grpc.ManagedChannel;
 import io.grpc.Metadata;
+import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
 import io.grpc.stub.MetadataUtils;
@@ -13,6 +14,7 @@ import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.unix.DomainSocketAddress;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 
 /**
  * containerd's Tasks service on containerd's own socket. Connects at the first call. Calls block: never call from the thread
@@ -25,26 +27,16 @@ final class Tasks implements AutoCloseable {
     private static final Metadata.Key<String> NAMESPACE =
             Metadata.Key.of("containerd-namespace", Metadata.ASCII_STRING_MARSHALLER);
 
-    private final ManagedChannel channel;
+    private final Path socket;
     private final long callTimeoutMillis;
+    private final EventLoopGroup eventLoops;
+    private @Nullable ManagedChannel channel;
+    private boolean closed;
 
-    private Tasks(ManagedChannel channel, long callTimeoutMillis) {
-        this.channel = channel;
+    Tasks(Path socket, long callTimeoutMillis, EventLoopGroup eventLoops) {
+        this.socket = socket;
         this.callTimeoutMillis = callTimeoutMillis;
-    }
-
-    static Tasks at(Path socket, long callTimeoutMillis, EventLoopGroup eventLoops) {
-        ManagedChannel channel = NettyChannelBuilder.forAddress(new DomainSocketAddress(socket.toFile()))
-                .channelType(EpollDomainSocketChannel.class)
-                .eventLoopGroup(eventLoops)
-                // grpc-java sets this TCP option, and netty warns of it for every unix connection.
-                .withOption(ChannelOption.SO_KEEPALIVE, null)
-                // What Go's client sends for a unix socket; a path is no valid authority.
-                .overrideAuthority("localhost")
-                .usePlaintext()
-                .directExecutor()
-                .build();
-        return new Tasks(channel, callTimeoutMillis);
+        this.eventLoops = eventLoops;
     }
 
     /**
@@ -60,7 +52,7 @@ final class Tasks implements AutoCloseable {
                 .setSignal(SIGKILL)
                 .setAll(true)
                 .build();
-        TasksGrpc.newBlockingStub(channel)
+        TasksGrpc.newBlockingStub(channel())
                 .withInterceptors(MetadataUtils.newAttachHeadersInterceptor(headers))
                 .withDeadlineAfter(callTimeoutMillis, TimeUnit.MILLISECONDS)
                 .kill(request);
@@ -68,11 +60,34 @@ final class Tasks implements AutoCloseable {
 
     /** Tries again at the next call at once, instead of waiting out the channel's own backoff, which grows to two minutes. */
     void forgetBackoff() {
-        channel.resetConnectBackoff();
+        channel().resetConnectBackoff();
     }
 
     @Override
-    public void close() {
-        channel.shutdownNow();
+    public synchronized void close() {
+        closed = true;
+        if (channel != null) {
+            channel.shutdownNow();
+        }
+    }
+
+    /** Made at the first call: most daemons never make one, and the client's classes would only slow the start down. */
+    private synchronized ManagedChannel channel() {
+        if (closed) {
+            throw Status.UNAVAILABLE.withDescription("closed").asRuntimeException();
+        }
+        if (channel == null) {
+            channel = NettyChannelBuilder.forAddress(new DomainSocketAddress(socket.toFile()))
+                    .channelType(EpollDomainSocketChannel.class)
+                    .eventLoopGroup(eventLoops)
+                    // grpc-java sets this TCP option, and netty warns of it for every unix connection.
+                    .withOption(ChannelOption.SO_KEEPALIVE, null)
+                    // What Go's client sends for a unix socket; a path is no valid authority.
+                    .overrideAuthority("localhost")
+                    .usePlaintext()
+                    .directExecutor()
+                    .build();
+        }
+        return channel;
     }
 }

@@ -74,6 +74,7 @@ final class SocketFile {
      * taken the name in between.
      */
     void withdraw() throws IOException {
+        Files.deleteIfExists(temporary);
         if (inode != null && Files.exists(path, LinkOption.NOFOLLOW_LINKS) && inode.equals(inodeOf(path))) {
             Files.delete(path);
         }

@@ -5,6 +5,7 @@ import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.Snapshotter;
 import io.grpc.Server;
 import io.grpc.netty.NettyServerBuilder;
+import io.grpc.util.MutableHandlerRegistry;
 import io.netty.channel.ChannelOption;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.ServerChannel;
@@ -33,30 +34,19 @@ public final class UnixSocketServer {
     private final Server server;
     private final SocketFile socket;
     private final Lanes lanes;
-    private final HealthService health;
+    private final Metrics metrics;
+    private final EventLoopGroup eventLoops;
+    private final HealthService health = new HealthService();
+    private final MutableHandlerRegistry snapshots = new MutableHandlerRegistry();
 
-    private UnixSocketServer(Server server, SocketFile socket, Lanes lanes, HealthService health) {
-        this.server = server;
-        this.socket = socket;
-        this.lanes = lanes;
-        this.health = health;
-    }
-
-    /**
-     * Listens; health is NOT_SERVING until {@link #setServing}.
-     *
-     * @param eventLoops epoll event loops, which stay the caller's
-     * @throws IOException if the socket's path cannot be used, or somebody else listens there
-     */
-    public static UnixSocketServer start(
-            Path address, Config.Grpc settings, Snapshotter snapshotter, Metrics metrics, EventLoopGroup eventLoops)
+    private UnixSocketServer(SocketFile socket, Config.Grpc settings, Metrics metrics, EventLoopGroup eventLoops)
             throws IOException {
-        SocketFile socket = SocketFile.claim(address);
-        Lanes lanes = new Lanes(settings.workerThreads(), settings.queueLength(), metrics);
-        HealthService health = new HealthService();
+        this.socket = socket;
+        this.metrics = metrics;
+        this.eventLoops = eventLoops;
+        this.lanes = new Lanes(settings.workerThreads(), settings.queueLength(), metrics);
         PeerCheck peerCheck = new PeerCheck(settings.allowedUids(), metrics);
-        SnapshotsService snapshots = new SnapshotsService(snapshotter, new Calls(lanes, metrics), eventLoops);
-        Server server = NettyServerBuilder.forAddress(
+        this.server = NettyServerBuilder.forAddress(
                         new DomainSocketAddress(socket.temporaryPath().toFile()))
                 .channelFactory(() -> listeningChannel(peerCheck))
                 .bossEventLoopGroup(eventLoops)
@@ -70,17 +60,34 @@ public final class UnixSocketServer {
                 .maxConcurrentCallsPerConnection(MAXIMUM_CALLS_PER_CONNECTION)
                 .permitKeepAliveTime(KEEP_ALIVE_PERMITTED_SECONDS, TimeUnit.SECONDS)
                 .permitKeepAliveWithoutCalls(true)
-                .addService(MalformedRequests.refusedBy(snapshots.bindService()))
                 .addService(MalformedRequests.refusedBy(health.bindService()))
+                .fallbackHandlerRegistry(snapshots)
                 .build()
                 .start();
-        try {
-            socket.publish();
-        } catch (IOException e) {
-            server.shutdownNow();
-            throw e;
-        }
-        return new UnixSocketServer(server, socket, lanes, health);
+    }
+
+    /**
+     * Makes the server, on a socket that has a temporary name until {@link #serve}. Nearly all the time that a start takes here is
+     * spent in this method, so call it beside the start of the snapshotter.
+     *
+     * @param eventLoops epoll event loops, which stay the caller's
+     * @throws IOException if the socket's path cannot be used, or somebody else listens there
+     */
+    public static UnixSocketServer open(Path address, Config.Grpc settings, Metrics metrics, EventLoopGroup eventLoops)
+            throws IOException {
+        return new UnixSocketServer(SocketFile.claim(address), settings, metrics, eventLoops);
+    }
+
+    /**
+     * Gives the socket its name; from now on the snapshotter is served, and health says so.
+     *
+     * @throws IOException if the socket cannot be renamed
+     */
+    public void serve(Snapshotter snapshotter) throws IOException {
+        SnapshotsService service = new SnapshotsService(snapshotter, new Calls(lanes, metrics), eventLoops);
+        snapshots.addService(MalformedRequests.refusedBy(service.bindService()));
+        health.setServing(true);
+        socket.publish();
     }
 
     /** What the health service answers. */

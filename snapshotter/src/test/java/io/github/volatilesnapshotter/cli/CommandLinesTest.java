@@ -18,7 +18,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.api.parallel.Isolated;
-import picocli.CommandLine;
 
 @Timeout(60)
 @Isolated("takes standard output and standard error")
@@ -97,10 +96,45 @@ class CommandLinesTest {
 
     @Test
     void wrong_usage_is_two() {
-        assertThat(daemon("serve", "--no-such-flag")).isEqualTo(CommandLine.ExitCode.USAGE);
-        assertThat(daemon("config", "dump", "--metrics-address", "9090")).isEqualTo(CommandLine.ExitCode.USAGE);
-        assertThat(daemon("config", "dump", "--log-level", "loud")).isEqualTo(CommandLine.ExitCode.USAGE);
-        assertThat(errors()).contains("--no-such-flag", "HOST:PORT", "\"loud\" is not trace, debug");
+        assertThat(daemon("serve", "--no-such-flag")).isEqualTo(ExitCode.WRONG_USAGE);
+        assertThat(daemon("config", "dump", "--metrics-address", "9090")).isEqualTo(ExitCode.WRONG_USAGE);
+        assertThat(daemon("config", "dump", "--log-level", "loud")).isEqualTo(ExitCode.WRONG_USAGE);
+        assertThat(errors()).contains("--no-such-flag", "HOST:PORT", "--log-level LEVEL must be trace, debug");
+    }
+
+    @Test
+    void what_cannot_be_understood_is_named() {
+        assertUsageError("no command given");
+        assertUsageError("unknown command frobnicate", "frobnicate");
+        assertUsageError("unknown command config", "config");
+        assertUsageError("expected containerd-volatile-grpc doctor", "doctor", "more");
+        assertUsageError("config check has no flag --unmount-on-stop", "config", "check", "--unmount-on-stop");
+        assertUsageError("--root needs a value: --root DIR", "config", "check", "--root");
+        assertUsageError("--root is given twice", "config", "check", "--root", "/a", "--root=/b");
+        assertUsageError("--unmount-on-stop takes no value", "serve", "--unmount-on-stop=yes");
+    }
+
+    @Test
+    void help_shows_the_commands_that_begin_with_the_words() {
+        assertThat(daemon("--help")).isZero();
+        assertThat(output())
+                .contains("containerd-volatile-grpc serve", "config dump", "--unmount-on-stop", "--version");
+
+        output.reset();
+        assertThat(daemon("config", "--help")).isZero();
+        assertThat(output())
+                .contains("config default", "config check", "--root DIR")
+                .doesNotContain("--unmount-on-stop");
+
+        output.reset();
+        assertThat(daemon("serve", "--help")).isZero();
+        assertThat(output()).contains("--unmount-on-stop").doesNotContain("config dump");
+    }
+
+    @Test
+    void the_version_is_told() {
+        assertThat(daemon("--version")).isZero();
+        assertThat(output()).startsWith("containerd-volatile-grpc ");
     }
 
     @Test
@@ -134,6 +168,18 @@ class CommandLinesTest {
     }
 
     @Test
+    void after_two_dashes_a_key_may_begin_with_a_dash() throws Exception {
+        FakeSnapshotter snapshotter = new FakeSnapshotter();
+        snapshotter.prepare("--key", "", Map.of());
+        try (ServerFixture fixture = new ServerFixture(directory, snapshotter)) {
+            assertThat(Volatilectl.program().run("info", "--address=" + fixture.socket, "--", "--key"))
+                    .isZero();
+        }
+
+        assertThat(output()).contains("key      --key");
+    }
+
+    @Test
     void volatilectl_tells_a_refusal_and_exits_with_one() throws Exception {
         try (ServerFixture fixture = new ServerFixture(directory, new FakeSnapshotter())) {
             assertThat(control(fixture.socket, "info", "nobody")).isEqualTo(ExitCode.FAILED);
@@ -160,8 +206,14 @@ class CommandLinesTest {
         assertThat(errors()).contains("error: nobody answers on", "nobody.sock: No such file or directory");
     }
 
+    private void assertUsageError(String message, String... arguments) {
+        errors.reset();
+        assertThat(daemon(arguments)).isEqualTo(ExitCode.WRONG_USAGE);
+        assertThat(errors()).isEqualTo("error: " + message + "\nSee containerd-volatile-grpc --help\n");
+    }
+
     private static int daemon(String... arguments) {
-        return ContainerdVolatileGrpc.commandLine().execute(arguments);
+        return ContainerdVolatileGrpc.program().run(arguments);
     }
 
     private static int control(Path socket, String... arguments) {
@@ -169,7 +221,7 @@ class CommandLinesTest {
         System.arraycopy(arguments, 0, all, 0, arguments.length);
         all[arguments.length] = "--address";
         all[arguments.length + 1] = socket.toString();
-        return Volatilectl.commandLine().execute(all);
+        return Volatilectl.program().run(all);
     }
 
     private String output() {

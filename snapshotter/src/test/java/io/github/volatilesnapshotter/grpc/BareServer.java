@@ -12,13 +12,12 @@ final class BareServer {
     private BareServer() {}
 
     public static void main(String[] arguments) throws Exception {
-        UnixSocketServer server = UnixSocketServer.start(
+        UnixSocketServer server = UnixSocketServer.open(
                 Path.of(arguments[0]),
                 Config.defaults().grpc(),
-                new FakeSnapshotter(),
                 new Metrics(),
                 new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory()));
-        server.setServing(true);
+        server.serve(new FakeSnapshotter());
         Thread.currentThread().join();
     }
 }

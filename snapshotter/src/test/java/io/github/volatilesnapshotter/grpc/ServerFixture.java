@@ -37,8 +37,8 @@ public final class ServerFixture implements AutoCloseable {
 
     ServerFixture(Path directory, Snapshotter snapshotter, Config.Grpc settings) throws IOException {
         socket = directory.resolve("test.sock");
-        server = UnixSocketServer.start(socket, settings, snapshotter, metrics, eventLoops);
-        server.setServing(true);
+        server = UnixSocketServer.open(socket, settings, metrics, eventLoops);
+        server.serve(snapshotter);
     }
 
     ManagedChannel connect() {

@@ -1,0 +1,83 @@
+package io.github.volatilesnapshotter.cli;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/**
+ * A command line taken apart: words, and flags with their values. Flags may stand anywhere and be written {@code --flag VALUE} or {@code
+ * --flag=VALUE}; after {@code --} everything is a word, so that a key can begin with a dash.
+ */
+final class Arguments {
+    private final List<String> words;
+    private final Map<Flag, String> values;
+
+    private Arguments(List<String> words, Map<Flag, String> values) {
+        this.words = words;
+        this.values = values;
+    }
+
+    static Arguments parse(Collection<Flag> flags, List<String> arguments) throws UsageException {
+        List<String> words = new ArrayList<>();
+        Map<Flag, String> values = new HashMap<>();
+        int next = 0;
+        while (next < arguments.size()) {
+            String argument = arguments.get(next++);
+            if (argument.equals("--")) {
+                words.addAll(arguments.subList(next, arguments.size()));
+                break;
+            } else if (!argument.startsWith("-")) {
+                words.add(argument);
+                continue;
+            }
+            int equals = argument.indexOf('=');
+            Flag flag = find(flags, equals < 0 ? argument : argument.substring(0, equals));
+            String value;
+            if (flag.parameter() == null) {
+                if (equals >= 0) {
+                    throw new UsageException(flag.name() + " takes no value");
+                }
+                value = "";
+            } else if (equals >= 0) {
+                value = argument.substring(equals + 1);
+            } else if (next < arguments.size()) {
+                value = arguments.get(next++);
+            } else {
+                throw new UsageException(flag.name() + " needs a value: " + flag.usage());
+            }
+            if (values.put(flag, value) != null) {
+                throw new UsageException(flag.name() + " is given twice");
+            }
+        }
+        return new Arguments(List.copyOf(words), Map.copyOf(values));
+    }
+
+    List<String> words() {
+        return words;
+    }
+
+    Set<Flag> flags() {
+        return values.keySet();
+    }
+
+    boolean has(Flag flag) {
+        return values.containsKey(flag);
+    }
+
+    Optional<String> valueOf(Flag flag) {
+        return Optional.ofNullable(values.get(flag));
+    }
+
+    private static Flag find(Collection<Flag> flags, String name) throws UsageException {
+        for (Flag flag : flags) {
+            if (flag.name().equals(name)) {
+                return flag;
+            }
+        }
+        throw new UsageException("unknown flag " + name);
+    }
+}
