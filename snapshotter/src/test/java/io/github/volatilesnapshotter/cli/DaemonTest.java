@@ -1,0 +1,169 @@
+package io.github.volatilesnapshotter.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+
+import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.config.ListenAddress;
+import io.github.volatilesnapshotter.snapshot.StartException;
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The whole daemon, with real mounts, in this process. */
+@Tag("kernel")
+@Timeout(60)
+class DaemonTest {
+    @TempDir
+    private Path directory;
+
+    private Config config;
+    private Daemon daemon;
+
+    @BeforeEach
+    void configure() {
+        Config defaults = Config.defaults();
+        config = new Config(
+                directory.resolve("root"),
+                directory.resolve("state"),
+                Optional.empty(),
+                defaults.grpc(),
+                defaults.volatileUppers(),
+                defaults.layers(),
+                defaults.watch(),
+                defaults.poison(),
+                defaults.containerd(),
+                defaults.metrics(),
+                defaults.usage(),
+                defaults.log());
+        daemon = new Daemon(config, true);
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        daemon.stop();
+        assertThat(mountsBelow(directory)).isEmpty();
+    }
+
+    @Test
+    void a_started_daemon_serves_until_it_is_stopped() throws Exception {
+        daemon.start();
+
+        assertThat(daemon.state()).isEqualTo(Daemon.State.SERVING);
+        assertThat(Volatilectl.program()
+                        .run("health", "--address", config.socket().toString()))
+                .isZero();
+
+        daemon.stop();
+
+        assertThat(daemon.state()).isEqualTo(Daemon.State.STOPPED);
+        assertThat(config.socket()).doesNotExist();
+        daemon.awaitStop();
+    }
+
+    @Test
+    void a_second_daemon_on_the_same_root_is_refused_and_harms_nothing() throws Exception {
+        daemon.start();
+        Daemon second = new Daemon(at(directory.resolve("other.sock")), true);
+
+        assertThatExceptionOfType(StartException.class)
+                .isThrownBy(second::start)
+                .withMessageContaining("another daemon serves root");
+
+        assertThat(second.state()).isEqualTo(Daemon.State.STOPPED);
+        assertThat(Volatilectl.program()
+                        .run("health", "--address", config.socket().toString()))
+                .isZero();
+        assertThat(filesIn(directory)).doesNotContain("other.sock");
+    }
+
+    @Test
+    void a_socket_that_is_taken_stops_the_start_and_leaves_no_mount() throws Exception {
+        Files.createDirectories(config.state());
+        try (ServerSocketChannel other = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            other.bind(UnixDomainSocketAddress.of(config.socket()));
+
+            assertThatExceptionOfType(IOException.class)
+                    .isThrownBy(daemon::start)
+                    .withMessageContaining("another process listens there");
+        }
+    }
+
+    @Test
+    void what_started_is_stopped_when_a_later_part_fails() throws Exception {
+        try (ServerSocket taken = new ServerSocket(0)) {
+            Config withTakenPort = withMetrics("0.0.0.0:" + taken.getLocalPort());
+            daemon = new Daemon(withTakenPort, true);
+
+            assertThatExceptionOfType(IOException.class).isThrownBy(daemon::start);
+
+            assertThat(config.socket()).doesNotExist();
+        }
+    }
+
+    @Test
+    void a_daemon_starts_only_once() throws Exception {
+        daemon.start();
+        daemon.stop();
+
+        assertThatIllegalStateException().isThrownBy(daemon::start).withMessageContaining("STOPPED");
+    }
+
+    private Config at(Path socket) {
+        return new Config(
+                config.root(),
+                config.state(),
+                Optional.of(socket),
+                config.grpc(),
+                config.volatileUppers(),
+                config.layers(),
+                config.watch(),
+                config.poison(),
+                config.containerd(),
+                config.metrics(),
+                config.usage(),
+                config.log());
+    }
+
+    private Config withMetrics(String address) {
+        return new Config(
+                config.root(),
+                config.state(),
+                config.address(),
+                config.grpc(),
+                config.volatileUppers(),
+                config.layers(),
+                config.watch(),
+                config.poison(),
+                config.containerd(),
+                new Config.Metrics(Optional.of(ListenAddress.parse(address))),
+                config.usage(),
+                config.log());
+    }
+
+    private static List<String> mountsBelow(Path directory) throws IOException {
+        try (Stream<String> lines = Files.lines(Path.of("/proc/self/mountinfo"))) {
+            return lines.filter(line -> line.contains(directory.toString())).toList();
+        }
+    }
+
+    private static List<String> filesIn(Path directory) throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.map(file -> file.getFileName().toString()).toList();
+        }
+    }
+}
