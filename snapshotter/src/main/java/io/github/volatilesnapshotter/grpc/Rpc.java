@@ -4,7 +4,7 @@ package io.github.volatilesnapshotter.grpc;
 enum Rpc {
     PREPARE("Prepare", Lane.CHANGE),
     VIEW("View", Lane.CHANGE),
-    MOUNTS("Mounts", Lane.CHANGE),
+    MOUNTS("Mounts", Lane.READ),
     REMOVE("Remove", Lane.CHANGE),
     UPDATE("Update", Lane.CHANGE),
     COMMIT("Commit", Lane.COMMIT),

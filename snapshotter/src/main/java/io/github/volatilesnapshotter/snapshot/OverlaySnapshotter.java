@@ -39,8 +39,8 @@ import java.util.concurrent.TimeoutException;
  * directory without a record was never acknowledged. Commit brings data, then names, then the record to disk. Remove deletes the
  * record first: a committed layer's durably, because a record must never name a layer that is gone.
  *
- * <p>Every method holds its key's lock, so that two requests on one snapshot never meet; none holds a transaction while it
- * mounts, syncs or walks a tree.
+ * <p>Every method that changes a snapshot holds its key's lock, so that two of them never meet; none holds a transaction while
+ * it mounts, syncs or walks a tree. Mounts, Stat, List and Usage wait for nobody.
  */
 final class OverlaySnapshotter implements Snapshotter {
     private static final System.Logger LOG = System.getLogger(OverlaySnapshotter.class.getName());
@@ -213,18 +213,17 @@ final class OverlaySnapshotter implements Snapshotter {
     @Override
     public List<Mount> mounts(String key) throws SnapshotException {
         Requests.checkKey("key", key);
-        try (KeyLocks.Held _ = locks.hold(key)) {
-            SnapshotRecord snapshot = find(key);
-            if (snapshot.kind() == RecordKind.COMMITTED) {
-                throw new SnapshotException(
-                        Category.FAILED_PRECONDITION,
-                        "snapshot " + key + " is committed: it has no mounts, make a view");
-            }
-            ask(snapshot.id());
-            refusePoisoned(find(key));
-            List<SnapshotRecord> parents = snapshot.hasParent() ? store.chain(snapshot.parentId()) : List.of();
-            return mounts.of(snapshot, parents);
+        // Without the key's lock: nothing is changed, and while a Commit syncs the mounts are what they were.
+        long id = find(key).id();
+        ask(id);
+        SnapshotRecord snapshot = find(key);
+        if (snapshot.kind() == RecordKind.COMMITTED) {
+            throw new SnapshotException(
+                    Category.FAILED_PRECONDITION, "snapshot " + key + " is committed: it has no mounts, make a view");
         }
+        refusePoisoned(snapshot);
+        List<SnapshotRecord> parents = snapshot.hasParent() ? store.chain(snapshot.parentId()) : List.of();
+        return mounts.of(snapshot, parents);
     }
 
     /** Asks the kernel about one volatile snapshot, and poisons it if it has lost a write. */
