@@ -296,10 +296,12 @@ class SnapshotsServiceTest {
     @Test
     void a_cancelled_call_that_waits_for_a_thread_does_nothing() throws Exception {
         CountDownLatch release = new CountDownLatch(1);
+        CountDownLatch busy = new CountDownLatch(ServerFixture.SETTINGS.workerThreads());
         List<String> removed = Collections.synchronizedList(new ArrayList<>());
         SnapshotsBlockingStub client = serve(new FakeSnapshotter() {
             @Override
             public void remove(String key) {
+                busy.countDown();
                 awaitUninterruptibly(release);
                 removed.add(key);
             }
@@ -309,6 +311,7 @@ class SnapshotsServiceTest {
                 .mapToObj(i -> stub.remove(
                         RemoveSnapshotRequest.newBuilder().setKey("running" + i).build()))
                 .toList();
+        assertThat(busy.await(10, TimeUnit.SECONDS)).isTrue();
         assertStatus(
                 Status.Code.DEADLINE_EXCEEDED,
                 () -> client.withDeadlineAfter(200, TimeUnit.MILLISECONDS)
@@ -393,16 +396,16 @@ class SnapshotsServiceTest {
                     RemoveSnapshotRequest.newBuilder().setKey("a" + i).build()));
         }
 
+        String fullQueue = "volatile_snapshotter_queue_length{queue=\"rpc-change\"} "
+                + (double) ServerFixture.SETTINGS.queueLength();
+        Awaitility.await().untilAsserted(() -> assertThat(metrics()).contains(fullQueue));
         Status status = assertStatus(
                 Status.Code.UNAVAILABLE,
                 () -> client.remove(
                         RemoveSnapshotRequest.newBuilder().setKey("b").build()));
 
         assertThat(status.getDescription()).contains("Remove: too many calls wait");
-        assertThat(metrics())
-                .contains("volatile_snapshotter_rpc_rejected_total{lane=\"change\"} 1.0")
-                .contains("volatile_snapshotter_queue_length{queue=\"rpc-change\"} "
-                        + (double) ServerFixture.SETTINGS.queueLength());
+        assertThat(metrics()).contains("volatile_snapshotter_rpc_rejected_total{lane=\"change\"} 1.0");
         release.countDown();
         for (var call : running) {
             call.get();
