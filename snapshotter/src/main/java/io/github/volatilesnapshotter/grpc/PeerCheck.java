@@ -56,9 +56,9 @@ final class PeerCheck extends ChannelInboundHandlerAdapter {
     }
 
     private void reject(EpollDomainSocketChannel connection, String reason) {
+        metrics.peerRejected();
         // An ordinary close() needs the event loop that this channel does not have yet.
         connection.unsafe().closeForcibly();
-        metrics.peerRejected();
         rejectedSinceLogged++;
         long now = System.nanoTime();
         if (now - lastLoggedNanos >= LOG_EVERY_NANOS) {
