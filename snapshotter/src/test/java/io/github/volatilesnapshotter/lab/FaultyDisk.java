@@ -106,8 +106,8 @@ public final class FaultyDisk implements AutoCloseable {
     }
 
     /**
-     * Makes writes to free blocks fail. What is dirty is written back before: this call leaves the superblock clean, and an
-     * error of an earlier time seen.
+     * Makes writes to free blocks fail. What is dirty is written back before. An error of an earlier time stays as seen or
+     * unseen as it is.
      */
     public void startFailing() throws IOException {
         Command.run(SCRIPT, "fail", directory.toString());
@@ -163,7 +163,11 @@ public final class FaultyDisk implements AutoCloseable {
                 Long.parseLong(counters.group(1)) * Counters.SECTOR_BYTES, Long.parseLong(counters.group(2)));
     }
 
-    /** Unmounts everything that is on the disk, and removes the disk. May be repeated. */
+    /**
+     * Unmounts everything that is on the disk, and removes the disk. May be repeated.
+     *
+     * @throws IOException if somebody still used the disk after 20 s: it is out of sight, and goes with its last user
+     */
     @Override
     public void close() throws IOException {
         destroy();
