@@ -102,7 +102,7 @@ func mistakes() []mistake {
 		{"Prepare with an empty key", prepare("", "", nil), codes.InvalidArgument, []string{"key is empty"}},
 		{"Prepare with a key that is too long", prepare(strings.Repeat("k", maximumKeyBytes+1), "", nil), codes.InvalidArgument,
 			[]string{"4097 bytes", "4096"}},
-		{"Prepare with a label over the limit", prepare("fresh", "", label(maximumLabelBytes + 1)), codes.InvalidArgument,
+		{"Prepare with a label over the limit", prepare("fresh", "", label(maximumLabelBytes+1)), codes.InvalidArgument,
 			[]string{"4096", "greater than maximum"}},
 		{"Prepare with a key that is taken", prepare("active", "", nil), codes.AlreadyExists, []string{"active"}},
 		{"Prepare with the name of a layer", prepare("base", "", nil), codes.AlreadyExists, []string{"base"}},
