@@ -41,9 +41,11 @@ type Disk struct {
 	// Device is the path of its loop device.
 	Device string
 
-	t         testing.TB
-	directory string
-	number    uint64
+	t               testing.TB
+	directory       string
+	number          uint64
+	requestLimit    string
+	usualRequestKiB []byte
 }
 
 // Make makes a disk with a file system, mounts it and cleans everything up when the test ends.
@@ -102,6 +104,16 @@ func (d *Disk) makeDevice() {
 	}
 	tools.Run(d.t, "losetup", "--detach", d.Device)
 	d.t.Cleanup(func() { _ = held.Close() })
+	d.requestLimit = filepath.Join("/sys/block", filepath.Base(d.Device), "queue/max_sectors_kb")
+	if d.usualRequestKiB, err = os.ReadFile(d.requestLimit); err != nil {
+		d.t.Fatal(err)
+	}
+	// The limit would outlast the disk and slow down the next one on the same loop device.
+	d.t.Cleanup(func() {
+		if err := d.limitRequests(d.usualRequestKiB); err != nil {
+			d.t.Error(err)
+		}
+	})
 
 	var status unix.Stat_t
 	if err := unix.Fstat(int(held.Fd()), &status); err != nil {
@@ -143,7 +155,14 @@ func (d *Disk) mount(filesystem string) {
 }
 
 // Fail makes writes to blocks fail that were never written before, by leaving the tmpfs no free page.
+//
+// From then on a request is one page long. The loop driver calls a request done of which it could write a part (lo_complete_rq in
+// drivers/block/loop.c), so that a larger one that begins in a page which the file has and goes on into pages which it cannot have
+// would lose those without an error, and fsync would return 0.
 func (d *Disk) Fail() error {
+	if err := d.limitRequests(fmt.Appendf(nil, "%d", os.Getpagesize()>>10)); err != nil {
+		return err
+	}
 	// Writes that are under way take pages between the look and the change, so that the new size may be too small.
 	return poll.Until(waitBound, func() error {
 		var status unix.Statfs_t
@@ -156,7 +175,14 @@ func (d *Disk) Fail() error {
 
 // Heal lets all writes succeed again.
 func (d *Disk) Heal() error {
-	return d.resize(capacityBytes)
+	if err := d.resize(capacityBytes); err != nil {
+		return err
+	}
+	return d.limitRequests(d.usualRequestKiB)
+}
+
+func (d *Disk) limitRequests(kib []byte) error {
+	return os.WriteFile(d.requestLimit, kib, 0)
 }
 
 func (d *Disk) resize(bytes uint64) error {

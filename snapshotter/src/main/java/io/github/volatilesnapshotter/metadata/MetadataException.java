@@ -13,9 +13,9 @@ public final class MetadataException extends Exception {
         BUSY,
         /** The file is damaged, or not ours, or of a newer version: it is left as it is, for a human to look at. */
         UNUSABLE_FILE,
-        /** Reading, writing or flushing failed. Every later write is refused until the store is opened again. */
+        /** Reading, writing or flushing failed. Later writes are refused until the file has been written anew from memory. */
         FAILED,
-        /** Refused because an earlier write failed, or because the store is closed. */
+        /** Refused because an earlier write failed and the file has not been written anew yet, or because the store is closed. */
         REFUSED
     }
 

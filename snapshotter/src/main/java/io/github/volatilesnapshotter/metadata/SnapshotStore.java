@@ -42,8 +42,9 @@ public interface SnapshotStore extends AutoCloseable {
      * As {@link #ordered}, and returns after this and every earlier transaction is on disk. Flushes even if the work changed
      * nothing.
      *
-     * @throws MetadataException also if the flush failed: then the records are as before for this process, but whether the
-     *     transaction is found after a restart is open, and every later write is refused
+     * @throws MetadataException also if the flush failed. Then the records are as before, and later writes are refused until the
+     *     file has been written anew from memory, where this transaction is not: from then on it never happened. Only if the
+     *     process ends before that, a restart may find it
      */
     <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException;
 
@@ -55,6 +56,12 @@ public interface SnapshotStore extends AutoCloseable {
 
     /** From now on ids are above this one, because a directory with it was found. Takes effect at once, flushes nothing. */
     void raiseIdsAbove(long id);
+
+    /**
+     * Whether a write would be tried. It is not after one has failed in a way that leaves what the disk holds uncertain; the
+     * records are then written anew without anybody's doing, and this turns true again. Any thread; asks no disk.
+     */
+    boolean isWritable();
 
     /** Waits for a transaction that is under way, brings everything to disk and closes the file. Later calls do nothing. */
     @Override

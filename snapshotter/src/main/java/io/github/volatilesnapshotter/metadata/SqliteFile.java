@@ -40,7 +40,7 @@ final class SqliteFile implements AutoCloseable {
      * A transaction on one record touches a page of the table and one of each index. Pages of 1 KiB hold them well, and make the
      * log a quarter as long as the default of 4 KiB (docs/decisions/0002-metadata.md).
      */
-    private static final int PAGE_BYTES = 1024;
+    static final int PAGE_BYTES = 1024;
 
     private final Path file;
     private final Path log;
@@ -76,12 +76,7 @@ final class SqliteFile implements AutoCloseable {
         createForOwnerOnly(file);
         @Nullable Connection connection = null;
         try {
-            SQLiteConfig config = new SQLiteConfig();
-            config.setBusyTimeout(OTHER_PROGRAM_TIMEOUT_MILLIS);
-            config.enforceForeignKeys(true);
-            // As a URI, as the driver would take what follows a '?' in a path for settings.
-            connection =
-                    config.createConnection("jdbc:sqlite:file:" + file.toUri().getRawPath());
+            connection = connect(file);
             prepare(file, connection, schema);
             return new SqliteFile(file, connection);
         } catch (SQLException e) {
@@ -93,7 +88,15 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
-    private static void createForOwnerOnly(Path file) throws MetadataException {
+    static Connection connect(Path file) throws SQLException {
+        SQLiteConfig config = new SQLiteConfig();
+        config.setBusyTimeout(OTHER_PROGRAM_TIMEOUT_MILLIS);
+        config.enforceForeignKeys(true);
+        // As a URI, as the driver would take what follows a '?' in a path for settings.
+        return config.createConnection("jdbc:sqlite:file:" + file.toUri().getRawPath());
+    }
+
+    static void createForOwnerOnly(Path file) throws MetadataException {
         try {
             try {
                 Files.createFile(file, PosixFilePermissions.asFileAttribute(OWNER_ONLY));
@@ -109,7 +112,7 @@ final class SqliteFile implements AutoCloseable {
             throws SQLException, MetadataException {
         try (Statement statement = connection.createStatement()) {
             int version = checkedVersion(file, statement, schema);
-            checkUndamaged(file, statement);
+            checkUndamaged(file, connection);
             if (version == 0) {
                 statement.execute("PRAGMA page_size = " + PAGE_BYTES);
             }
@@ -143,15 +146,17 @@ final class SqliteFile implements AutoCloseable {
         return version;
     }
 
-    private static void checkUndamaged(Path file, Statement statement) throws SQLException, MetadataException {
-        String verdict = text(statement, "PRAGMA integrity_check(1)");
-        if (!verdict.equals("ok")) {
-            throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", damage(verdict), "", null);
-        }
-        try (ResultSet orphan = statement.executeQuery("PRAGMA foreign_key_check")) {
-            if (orphan.next()) {
-                String detail = "snapshot " + orphan.getLong(2) + " stands on a parent that is not there";
-                throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", damage(detail), "", null);
+    static void checkUndamaged(Path file, Connection connection) throws SQLException, MetadataException {
+        try (Statement statement = connection.createStatement()) {
+            String verdict = text(statement, "PRAGMA integrity_check(1)");
+            if (!verdict.equals("ok")) {
+                throw unusable(file, damage(verdict));
+            }
+            try (ResultSet orphan = statement.executeQuery("PRAGMA foreign_key_check")) {
+                if (orphan.next()) {
+                    String detail = "snapshot " + orphan.getLong(2) + " stands on a parent that is not there";
+                    throw unusable(file, damage(detail));
+                }
             }
         }
     }
@@ -344,7 +349,7 @@ final class SqliteFile implements AutoCloseable {
         return failure(file, operation, e);
     }
 
-    private static MetadataException failure(Path file, String operation, SQLException e) {
+    static MetadataException failure(Path file, String operation, SQLException e) {
         if (!(e instanceof SQLiteException sqlite)) {
             return new MetadataException(Reason.FAILED, file, operation, String.valueOf(e.getMessage()), "", e);
         }

@@ -6,9 +6,11 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
@@ -16,13 +18,13 @@ import org.jspecify.annotations.Nullable;
 /**
  * Records in a SQLite file, with a copy in memory that answers all reads.
  *
- * <p>The file is the truth: the copy is read from it when the store is opened, and a transaction goes into the copy after SQLite
- * has committed it. Writers take turns under one lock. What costs a flush and is nobody's answer - carrying the write-ahead log
+ * <p>The copy is read from the file when the store is opened, and a transaction goes into the copy after SQLite has committed it. Writers take turns under one lock. What costs a flush and is nobody's answer - carrying the write-ahead log
  * over, reserving ids - is done by a thread of the store's own.
  *
  * <p>A write that fails because the disk is full, or because another program has the file locked, leaves everything as it was.
  * After any other failure SQLite can't say what the disk holds (the kernel reports a lost page once, and a flush that is tried
- * again succeeds): the store goes on reading from memory and refuses every later write until it is opened anew.
+ * again succeeds). The copy in memory then is the truth: the store goes on reading from it, refuses writes, and writes a new file
+ * from it, again and again until that succeeds and writes are accepted again.
  */
 public final class SqliteSnapshotStore implements SnapshotStore {
     /** Ids are reserved on disk in blocks, so that giving one takes no flush. A restart skips what is left of a block. */
@@ -37,33 +39,49 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** How many changes are written between two looks at the length of the log, at 3 to 4 KiB each. */
     private static final int CHANGES_PER_LOOK = 32;
 
+    /** The time from the end of one attempt to write the file anew to the next... */
+    private static final long REBUILD_PAUSE_MILLIS = 1_000;
+
+    /** ...and so many times what the attempt took if that is longer, so that a disk that stays broken costs little... */
+    private static final long REBUILD_PAUSE_SHARE = 10;
+
+    /** ...but no longer than this. */
+    private static final long REBUILD_PAUSE_LIMIT_MILLIS = 30_000;
+
     private static final long WRITER_TIMEOUT_MILLIS = 30_000;
     private static final long MAINTENANCE_TIMEOUT_MILLIS = 30_000;
 
+    /** Why writes are refused, and {@link System#nanoTime} of when that began. */
+    private record Refusal(String why, long sinceNanos) {}
+
     private final Path path;
-    private final SqliteFile file;
+    private final DatabaseFiles files;
+    private volatile SqliteFile file;
     private final StoreObserver observer;
     private final SharedStrings strings = new SharedStrings();
     private final Mirror mirror = new Mirror();
     private final ReentrantLock writer = new ReentrantLock();
     private final Semaphore maintenanceDue = new Semaphore(0);
+    private final CountDownLatch closing = new CountDownLatch(1);
     private final Thread maintenance;
     private final AtomicLong nextId = new AtomicLong();
     private volatile long idsReservedThrough;
-    private volatile @Nullable String refusal;
+    private final AtomicReference<@Nullable Refusal> refusal = new AtomicReference<>();
     private volatile boolean closed;
     private int changesSinceLook;
     private long checkpointAtBytes = LOG_CHECKPOINT_BYTES;
 
-    private SqliteSnapshotStore(Path path, SqliteFile file, StoreObserver observer) {
-        this.path = path;
+    private SqliteSnapshotStore(DatabaseFiles files, SqliteFile file, StoreObserver observer) {
+        this.path = files.database();
+        this.files = files;
         this.file = file;
         this.observer = observer;
         maintenance = Thread.ofPlatform().name("metadata-maintenance").daemon().unstarted(this::maintain);
     }
 
     /**
-     * Opens the file, or makes it, readable by its owner only. Reads and verifies all of it.
+     * Opens the file, or makes it, readable by its owner only. Reads and verifies all of it. If the process before died while it
+     * put a new file in the place of one it could not trust, that is ended first.
      *
      * @param file in a directory that exists, on a filesystem that can map files
      * @throws MetadataException if it is damaged, of a newer version, or something else: it is never replaced
@@ -74,8 +92,10 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** As {@link #open(Path)}, with an observer. */
     public static SqliteSnapshotStore open(Path file, StoreObserver observer) throws MetadataException {
-        Path path = file.toAbsolutePath();
-        SqliteSnapshotStore store = new SqliteSnapshotStore(path, SqliteFile.open(path, Schema.CURRENT), observer);
+        DatabaseFiles files = new DatabaseFiles(file.toAbsolutePath());
+        files.settle();
+        SqliteSnapshotStore store =
+                new SqliteSnapshotStore(files, SqliteFile.open(files.database(), Schema.CURRENT), observer);
         try {
             store.load();
         } catch (MetadataException e) {
@@ -235,9 +255,15 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         return file.logBytes();
     }
 
+    @Override
+    public boolean isWritable() {
+        return !closed && refusal.get() == null;
+    }
+
     private void becomeWriter() throws MetadataException {
         takeTurn();
-        String why = closed ? "the store is closed" : refusal;
+        Refusal refused = refusal.get();
+        String why = closed ? "the store is closed" : refused != null ? refused.why() : null;
         if (why != null) {
             writer.unlock();
             throw refused(Reason.REFUSED, why);
@@ -265,8 +291,13 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     private void refuseWritesAfter(MetadataException failure) {
         if (failure.reason() == Reason.FAILED || failure.reason() == Reason.UNUSABLE_FILE) {
-            refusal = "writes are refused until a restart, as what the disk holds is uncertain since this failed: "
-                    + failure.getMessage();
+            String why =
+                    "writes are refused until the file has been written anew from memory, which is tried again and "
+                            + "again, as what the disk holds is uncertain since this failed: " + failure.getMessage();
+            if (refusal.compareAndSet(null, new Refusal(why, System.nanoTime()))) {
+                observer.writesRefused(failure);
+                maintenanceDue.release();
+            }
         }
     }
 
@@ -274,6 +305,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         while (true) {
             maintenanceDue.acquireUninterruptibly();
             maintenanceDue.drainPermits();
+            rebuildWhileRefusing();
             if (closed) {
                 return;
             }
@@ -286,6 +318,79 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                 }
             }
         }
+    }
+
+    private void rebuildWhileRefusing() {
+        Refusal refused = refusal.get();
+        for (int attempt = 1; refused != null && !closed; attempt++) {
+            long begunAtNanos = System.nanoTime();
+            try {
+                rebuild();
+            } catch (MetadataException e) {
+                observer.rebuildFailed(e, attempt);
+                pauseAfterAttemptOf(System.nanoTime() - begunAtNanos);
+            }
+            if (refusal.get() == null) {
+                observer.rebuilt(System.nanoTime() - refused.sinceNanos());
+                return;
+            }
+        }
+    }
+
+    private void pauseAfterAttemptOf(long tookNanos) {
+        long pauseMillis = Math.clamp(
+                REBUILD_PAUSE_SHARE * TimeUnit.NANOSECONDS.toMillis(tookNanos),
+                REBUILD_PAUSE_MILLIS,
+                REBUILD_PAUSE_LIMIT_MILLIS);
+        try {
+            boolean _ = closing.await(pauseMillis, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            throw new IllegalStateException("nobody interrupts the thread of the store's own", e);
+        }
+    }
+
+    /** Writes the file anew from memory and accepts writes again. If that fails, the old files are as they were. */
+    private void rebuild() throws MetadataException {
+        List<SnapshotRecord> records = acknowledged();
+        // Not below what was reserved: ids are still given from that.
+        long idsThrough = Math.max(idsReservedThrough, nextId.get() + ID_BLOCK);
+        FreshDatabase.write(files, Schema.CURRENT, records, idsThrough);
+        takeTurn();
+        try {
+            if (!closed) { // else the next one to open it puts the new file in place
+                switchToNext(idsThrough);
+            }
+        } finally {
+            writer.unlock();
+        }
+    }
+
+    /** Taken in a writer's turn: none that began before writes were refused is still under way, and none begins. */
+    private List<SnapshotRecord> acknowledged() throws MetadataException {
+        takeTurn();
+        try {
+            return mirror.all();
+        } finally {
+            writer.unlock();
+        }
+    }
+
+    /**
+     * The old file is closed only now, when it no longer counts, because SQLite carries the log over as it closes, and before a new
+     * log can have the name of the old one, because SQLite then removes it by name.
+     */
+    private void switchToNext(long idsThrough) throws MetadataException {
+        file.close();
+        files.putNextInPlace();
+        file = SqliteFile.open(path, Schema.CURRENT);
+        // Also takes the flush of the log's header, see SqliteFile.checkpoint. If it fails, this file is the one that
+        // must stay
+        // open until the next one is on disk.
+        file.reserveIds(idsThrough);
+        idsReservedThrough = idsThrough;
+        checkpointAtBytes = LOG_CHECKPOINT_BYTES;
+        changesSinceLook = 0;
+        refusal.set(null);
     }
 
     private void reserveIdsAhead() throws MetadataException {
@@ -343,14 +448,15 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                 return;
             }
             closed = true;
+            closing.countDown();
         } finally {
             writer.unlock();
         }
         endMaintenance();
-        if (refusal == null) {
+        if (refusal.get() == null) {
             // Else closing would carry a log into the database whose pages may be lost, without looking at its
-            // checksums;
-            // the next open does look at them.
+            // checksums. The next
+            // open does look at them.
             file.close();
         }
     }

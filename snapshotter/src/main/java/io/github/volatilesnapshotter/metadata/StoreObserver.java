@@ -23,4 +23,21 @@ public interface StoreObserver {
 
     /** Work in the background failed. It is tried again; writes are refused if it must not be. */
     default void maintenanceFailed(MetadataException failure) {}
+
+    /** Writes are refused from now on, because this failed and what the disk holds is uncertain. */
+    default void writesRefused(MetadataException failure) {}
+
+    /**
+     * The file could not be written anew from memory. It is tried again.
+     *
+     * @param attempt counted from 1 since writes are refused
+     */
+    default void rebuildFailed(MetadataException failure, int attempt) {}
+
+    /**
+     * The file was written anew from memory, and writes are accepted again.
+     *
+     * @param refusedNanos for how long they were not
+     */
+    default void rebuilt(long refusedNanos) {}
 }

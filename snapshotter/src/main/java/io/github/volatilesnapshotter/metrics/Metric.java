@@ -17,6 +17,11 @@ enum Metric {
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
     PROBE(Type.TIMER, "write.probe", "Time of one write probe of a superblock"),
     TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),
+    WRITABLE(
+            Type.GAUGE,
+            "metadata.writable",
+            "1 while metadata can be changed, 0 while it is written anew after a failure"),
+    REBUILDS(Type.COUNTER, "metadata.rebuilds", "Attempts to write all metadata anew, by outcome", "outcome"),
     LOCK_TIMEOUTS(Type.COUNTER, "lock.timeouts", "Waits for a snapshot's lock that reached their bound"),
     KILLS(Type.COUNTER, "kills", "Kills of containers on a poisoned snapshot, by outcome", "outcome"),
 

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 
 /**
@@ -42,6 +43,14 @@ public final class Metrics implements AutoCloseable {
         ORDERED
     }
 
+    /** What came of one attempt to write all metadata anew after a failure. */
+    public enum RebuildOutcome {
+        /** Changes are accepted again. */
+        DONE,
+        /** It is tried again. */
+        FAILED
+    }
+
     /** What came of the wish to kill the container on a poisoned snapshot. */
     public enum KillOutcome {
         SENT,
@@ -68,6 +77,7 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters unexpectedFailures = new LabelledCounters(Metric.UNEXPECTED_FAILURES);
     private final LabelledCounters poisoned = new LabelledCounters(Metric.POISONED);
     private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
+    private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
     private final Counter rejectedPeers = counter(Metric.REJECTED_PEERS, List.of());
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
     private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
@@ -79,6 +89,9 @@ public final class Metrics implements AutoCloseable {
     public Metrics() {
         for (KillOutcome outcome : KillOutcome.values()) {
             kills.of(word(outcome));
+        }
+        for (RebuildOutcome outcome : RebuildOutcome.values()) {
+            rebuilds.of(word(outcome));
         }
         ProcessFigures process = ProcessFigures.ofThisProcess();
         gauge(Metric.RESIDENT_MEMORY, List.of(), process::residentBytes);
@@ -153,6 +166,16 @@ public final class Metrics implements AutoCloseable {
             case ORDERED -> orderedTransaction;
         };
         timer.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** Shows whether metadata can be changed; called from the scraping thread. */
+    public void metadataWritable(BooleanSupplier isWritable) {
+        gauge(Metric.WRITABLE, List.of(), () -> isWritable.getAsBoolean() ? 1 : 0);
+    }
+
+    /** What came of one attempt to write all metadata anew. */
+    public void metadataRebuilt(RebuildOutcome outcome) {
+        rebuilds.of(word(outcome)).increment();
     }
 
     /** A wait for a snapshot's lock reached its bound. */

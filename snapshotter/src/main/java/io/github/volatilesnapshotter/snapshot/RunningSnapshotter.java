@@ -52,7 +52,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             StartChecks.check(layout.root());
             lock = lock(layout);
             layout.create();
-            SnapshotStore store = SqliteSnapshotStore.open(layout.database());
+            SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
             RunningSnapshotter running = new RunningSnapshotter(lock, store, settings, layout, metrics);
             running.poisoner.addListener(listener);
             running.recover(layout);
@@ -139,6 +139,7 @@ public final class RunningSnapshotter implements AutoCloseable {
                 Metrics.Role.POISONED,
                 () -> count(snapshot -> poisoner.of(snapshot).isPresent()));
         metrics.trashWaiting(trash::waiting);
+        metrics.metadataWritable(store::isWritable);
         metrics.queueLength("layer_sync", layerSync::running);
     }
 

@@ -28,7 +28,7 @@ public final class FaultyDisk implements AutoCloseable {
     private final Path directory;
     private final FileSystem fileSystem;
     private final Path device;
-    private final String number;
+    private String number;
     private final Thread shutdownHook;
 
     /** What a disk can be formatted with. */
@@ -150,6 +150,12 @@ public final class FaultyDisk implements AutoCloseable {
     /** Makes the kernel forget clean pages of all file systems, so that reading shows what is on disk. */
     public void dropCaches() throws IOException {
         Files.writeString(Path.of("/proc/sys/vm/drop_caches"), "3");
+    }
+
+    /** Unmounts and mounts again: what is read then comes from the device. On btrfs {@link #number} changes. Nothing may be open. */
+    public void remount() throws IOException {
+        Command.run(SCRIPT, "remount", directory.toString());
+        number = MountInfo.of(root()).number();
     }
 
     /** What has reached the device so far. */

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.github.volatilesnapshotter.metrics.Metrics.Durability;
 import io.github.volatilesnapshotter.metrics.Metrics.KillOutcome;
+import io.github.volatilesnapshotter.metrics.Metrics.RebuildOutcome;
 import io.github.volatilesnapshotter.metrics.Metrics.Role;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -129,6 +130,8 @@ class MetricsTest {
         metrics.commitTook(1);
         metrics.probeTook(1);
         metrics.transactionTook(Durability.DURABLE, 1);
+        metrics.metadataWritable(() -> true);
+        metrics.metadataRebuilt(RebuildOutcome.DONE);
         metrics.lockTimedOut();
         metrics.kill(KillOutcome.SENT);
     }

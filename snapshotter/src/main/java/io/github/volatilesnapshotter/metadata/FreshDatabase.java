@@ -1,0 +1,74 @@
+package io.github.volatilesnapshotter.metadata;
+
+import java.sql.Connection;
+import java.sql.PreparedStatement;
+import java.sql.SQLException;
+import java.sql.Statement;
+import java.util.List;
+
+/** A database written from nothing, for when the disk can no longer be trusted to have kept the old one. */
+final class FreshDatabase {
+    private final Connection connection;
+
+    private FreshDatabase(Connection connection) {
+        this.connection = connection;
+    }
+
+    /**
+     * Writes a database of these records that is on disk under its name {@link DatabaseFiles#next} when this returns. The
+     * database in use and its log are not touched.
+     *
+     * @throws MetadataException if it could not be written; nothing of it is left, unless removing it failed as well
+     */
+    static void write(DatabaseFiles files, Schema schema, List<SnapshotRecord> records, long idsReservedThrough)
+            throws MetadataException {
+        // Never written over: a page that was lost before may be clean in the cache.
+        files.removeUnfinished();
+        try {
+            SqliteFile.createForOwnerOnly(files.unfinished());
+            try (Connection connection = SqliteFile.connect(files.unfinished())) {
+                new FreshDatabase(connection).fill(schema, records, idsReservedThrough);
+                SqliteFile.checkUndamaged(files.unfinished(), connection);
+            } catch (SQLException e) {
+                throw SqliteFile.failure(files.unfinished(), "write all records anew", e);
+            }
+            files.finish();
+        } catch (MetadataException e) {
+            removeAfter(e, files);
+            throw e;
+        }
+    }
+
+    private static void removeAfter(MetadataException failure, DatabaseFiles files) {
+        try {
+            files.removeUnfinished();
+        } catch (MetadataException e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    private void fill(Schema schema, List<SnapshotRecord> records, long idsReservedThrough) throws SQLException {
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("PRAGMA page_size = " + SqliteFile.PAGE_BYTES);
+            // A file that is thrown away after any failure needs no way back.
+            statement.execute("PRAGMA journal_mode = OFF");
+            statement.execute("PRAGMA synchronous = FULL");
+            // Records come in order of ids, and a rebased one may stand on a later one. All are checked in the end.
+            statement.execute("PRAGMA foreign_keys = OFF");
+            schema.migrate(connection, 0);
+            statement.execute("BEGIN IMMEDIATE");
+            insert(records);
+            statement.execute("UPDATE store SET ids_reserved_through = " + idsReservedThrough);
+            statement.execute("COMMIT");
+        }
+    }
+
+    private void insert(List<SnapshotRecord> records) throws SQLException {
+        try (PreparedStatement insert = connection.prepareStatement(RecordColumns.INSERT)) {
+            for (SnapshotRecord record : records) {
+                RecordColumns.bind(insert, record);
+                insert.executeUpdate();
+            }
+        }
+    }
+}

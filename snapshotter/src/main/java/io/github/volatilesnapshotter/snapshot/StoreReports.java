@@ -1,0 +1,60 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static java.lang.System.Logger.Level.ERROR;
+import static java.lang.System.Logger.Level.INFO;
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.metadata.Durability;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.StoreObserver;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.metrics.Metrics.RebuildOutcome;
+import java.util.concurrent.TimeUnit;
+
+/** What the store does, in metrics; and in the log, one line for each change of its state. */
+final class StoreReports implements StoreObserver {
+    private static final System.Logger LOG = System.getLogger(StoreReports.class.getName());
+
+    private final Metrics metrics;
+
+    StoreReports(Metrics metrics) {
+        this.metrics = metrics;
+    }
+
+    @Override
+    public void written(Durability durability, long waitedNanos, long tookNanos) {
+        Metrics.Durability label = switch (durability) {
+            case DURABLE -> Metrics.Durability.DURABLE;
+            case ORDERED -> Metrics.Durability.ORDERED;
+        };
+        metrics.transactionTook(label, tookNanos);
+    }
+
+    @Override
+    public void maintenanceFailed(MetadataException failure) {
+        LOG.log(WARNING, "maintenance of the metadata failed and will be tried again", failure);
+    }
+
+    @Override
+    public void writesRefused(MetadataException failure) {
+        LOG.log(ERROR, "metadata can't be written; changes are refused while it is written anew from memory", failure);
+    }
+
+    @Override
+    public void rebuildFailed(MetadataException failure, int attempt) {
+        metrics.metadataRebuilt(RebuildOutcome.FAILED);
+        if (attempt == 1) {
+            LOG.log(WARNING, "metadata can't be written anew yet; it will be tried until it can", failure);
+        }
+    }
+
+    @Override
+    public void rebuilt(long refusedNanos) {
+        metrics.metadataRebuilt(RebuildOutcome.DONE);
+        LOG.log(
+                INFO,
+                "metadata was written anew from memory; changes are accepted again",
+                "refused_millis",
+                TimeUnit.NANOSECONDS.toMillis(refusedNanos));
+    }
+}
