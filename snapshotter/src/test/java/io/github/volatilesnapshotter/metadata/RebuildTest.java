@@ -18,6 +18,8 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Rebuilding, where no disk has to fail for it: the write that fails is the removal of a record that another program has removed
@@ -118,8 +120,9 @@ final class RebuildTest {
         }
     }
 
-    @Test
-    void ids_are_not_repeated_over_a_rebuild_and_a_restart() throws Exception {
+    @ParameterizedTest
+    @ValueSource(longs = {10, 2 * SqliteSnapshotStore.ID_BLOCK})
+    void ids_are_not_repeated_over_a_rebuild_and_a_restart(long givenAfterRebuild) throws Exception {
         long last = 0;
         for (int run = 0; run < 2; run++) {
             RebuildLog logOfRun = new RebuildLog();
@@ -132,7 +135,7 @@ final class RebuildTest {
                 }
                 clear(obstacle);
                 logOfRun.awaitRebuilt();
-                for (int i = 0; i < 2 * SqliteSnapshotStore.ID_BLOCK; i++) {
+                for (int i = 0; i < givenAfterRebuild; i++) {
                     last = nextAbove(last, store);
                 }
                 delete(store, VICTIM);
