@@ -14,6 +14,7 @@ import (
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/daemon"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/disk"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/sandbox"
+	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/tools"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
@@ -209,6 +210,41 @@ func TestCallsThatAreCancelledLeaveNothingHalfDone(t *testing.T) {
 	}
 	if left := state(t, server, client); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// ext4 makes itself read-only when its journal fails; the mount option does the same.
+func TestOnADiskThatTurnedReadOnlyChangesAreUnavailableAndReadingGoesOn(t *testing.T) {
+	backing := disk.Make(t, "ext4")
+	server := daemon.Start(t, daemon.Options{Root: filepath.Join(backing.Mountpoint, "root"), State: filepath.Join(backing.Mountpoint, "state")})
+	client := snapshotsapi.NewSnapshotsClient(server.Dial())
+	for _, step := range []func(context.Context, snapshotsapi.SnapshotsClient) error{
+		prepare("extract-base", "", nil), commit("base", "extract-base", ""), prepare("active", "base", nil),
+	} {
+		if err := bounded(step, client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tools.Run(t, "mount", "-o", "remount,abort", backing.Mountpoint)
+	// What it would tidy up at an ordinary stop can't be changed any more.
+	t.Cleanup(server.Kill)
+
+	answer := status.Convert(bounded(prepare("fresh", "base", nil), client))
+	if answer.Code() != codes.Unavailable || !strings.Contains(answer.Message(), "EROFS") {
+		t.Errorf("Prepare answered %s: %s", answer.Code(), answer.Message())
+	}
+	// The layer can't be brought to disk: that is what a poisoned snapshot is.
+	answer = status.Convert(bounded(commit("layer", "active", ""), client))
+	if answer.Code() != codes.FailedPrecondition || !strings.Contains(answer.Message(), "active") {
+		t.Errorf("Commit answered %s: %s", answer.Code(), answer.Message())
+	}
+	for _, key := range []string{"base", "active"} {
+		if err := bounded(keyed(key)["Stat"], client); err != nil {
+			t.Errorf("Stat of %s: %v", key, err)
+		}
+	}
+	if code := status.Code(bounded(keyed("fresh")["Stat"], client)); code != codes.NotFound {
+		t.Errorf("Stat of what was refused answered %s", code)
 	}
 }
 

@@ -186,10 +186,13 @@ public final class RunningSnapshotter implements AutoCloseable {
     }
 
     private void closeRecords() throws MetadataException {
-        layerSync.close();
-        trash.close();
-        store.close();
-        lock.close();
+        try {
+            layerSync.close();
+            trash.close();
+            store.close();
+        } finally {
+            lock.close();
+        }
     }
 
     private static void close(@Nullable Fd lock) {

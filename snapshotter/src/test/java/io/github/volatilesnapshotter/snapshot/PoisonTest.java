@@ -129,7 +129,7 @@ class PoisonTest {
             refused(Category.NOT_FOUND, "layer", () -> fixture.snapshotter().stat("layer"));
 
             fixture.snapshotter().remove("extract-1");
-            fixture.layer("layer", "", "data", "unpacked again");
+            fixture.layerAfterRecovery("layer");
         }
     }
 
@@ -171,7 +171,7 @@ class PoisonTest {
             await().atMost(BOUND).until(() -> isPoisoned(fixture, "default/1/before"));
             assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
             FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
-            fixture.layer("layer", "", "data", "x");
+            fixture.layerAfterRecovery("layer");
         }
     }
 

@@ -1,10 +1,14 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static org.awaitility.Awaitility.await;
+
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -65,6 +69,22 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         snapshotter().commit(name, key, "", Map.of(), Cancellation.NEVER);
     }
 
+    /** A layer on a disk that has just recovered: until the records are written anew, requests are told to come again. */
+    void layerAfterRecovery(String name) {
+        await().atMost(Duration.ofSeconds(30))
+                .ignoreExceptionsMatching(RunningSnapshotterFixture::isUnavailable)
+                .untilAsserted(() -> {
+                    String key = "default/" + System.nanoTime() + "/extract-" + name;
+                    Path upper = upperOf(snapshotter().prepare(key, "", Map.of()));
+                    Files.writeString(upper.resolve("data"), "unpacked again");
+                    snapshotter().commit(name, key, "", Map.of(), Cancellation.NEVER);
+                });
+    }
+
+    private static boolean isUnavailable(Throwable failure) {
+        return failure instanceof SnapshotException refused && refused.category() == Category.UNAVAILABLE;
+    }
+
     /** The upper directory that an overlay mount names: where containerd's applier writes. */
     static Path upperOf(List<Mount> mounts) {
         return Path.of(option(mounts, "upperdir="));
@@ -80,9 +100,12 @@ final class RunningSnapshotterFixture implements AutoCloseable {
 
     @Override
     public void close() throws IOException, MetadataException {
-        running.closeAndUnmount();
-        Files.deleteIfExists(settings.state().resolve("sentinel").resolve(running.device()));
-        Files.deleteIfExists(settings.state().resolve("sentinel"));
-        Files.deleteIfExists(settings.state());
+        try {
+            running.closeAndUnmount();
+        } finally {
+            Files.deleteIfExists(settings.state().resolve("sentinel").resolve(running.device()));
+            Files.deleteIfExists(settings.state().resolve("sentinel"));
+            Files.deleteIfExists(settings.state());
+        }
     }
 }
