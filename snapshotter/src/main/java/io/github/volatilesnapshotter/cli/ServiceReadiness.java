@@ -3,10 +3,10 @@ package io.github.volatilesnapshotter.cli;
 import io.netty.bootstrap.Bootstrap;
 import io.netty.buffer.Unpooled;
 import io.netty.channel.Channel;
+import io.netty.channel.ChannelFuture;
 import io.netty.channel.ChannelInboundHandlerAdapter;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.epoll.EpollDomainDatagramChannel;
-import io.netty.channel.unix.DomainDatagramPacket;
 import io.netty.channel.unix.DomainSocketAddress;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
@@ -42,20 +42,33 @@ final class ServiceReadiness {
         DomainSocketAddress address =
                 new DomainSocketAddress(socket.startsWith("@") ? "\0" + socket.substring(1) : socket);
         try {
-            Channel channel = new Bootstrap()
+            ChannelFuture connected = new Bootstrap()
                     .group(eventLoops)
                     .channel(EpollDomainDatagramChannel.class)
                     .handler(new ChannelInboundHandlerAdapter())
-                    .register()
-                    .sync()
-                    .channel();
-            boolean sent = channel.writeAndFlush(
-                            new DomainDatagramPacket(Unpooled.copiedBuffer(state, StandardCharsets.UTF_8), address))
-                    .await(SEND_SECONDS, TimeUnit.SECONDS);
-            channel.close().await(SEND_SECONDS, TimeUnit.SECONDS);
-            LOG.log(Level.DEBUG, "service manager told", "state", state, "sent", sent);
+                    .connect(address);
+            if (succeeded(state, connected)) {
+                Channel channel = connected.channel();
+                succeeded(state, channel.writeAndFlush(Unpooled.copiedBuffer(state, StandardCharsets.UTF_8)));
+                channel.close().await(SEND_SECONDS, TimeUnit.SECONDS);
+            }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
+    }
+
+    private static boolean succeeded(String state, ChannelFuture step) throws InterruptedException {
+        boolean ended = step.await(SEND_SECONDS, TimeUnit.SECONDS);
+        if (ended && step.isSuccess()) {
+            return true;
+        }
+        LOG.log(
+                Level.WARNING,
+                "service manager could not be told",
+                "state",
+                state,
+                "failure",
+                ended ? step.cause() : "no answer in " + SEND_SECONDS + " s");
+        return false;
     }
 }

@@ -21,6 +21,7 @@ final class StandardErrorLog {
     private static final Logger ROOT_LOGGER;
     private static final Logger NETTY;
     private static final Logger GRPC;
+    private static final Logger GRPC_STREAMS;
 
     static {
         // Before the first logger exists.
@@ -28,6 +29,7 @@ final class StandardErrorLog {
         ROOT_LOGGER = Logger.getLogger("");
         NETTY = Logger.getLogger("io.netty");
         GRPC = Logger.getLogger("io.grpc");
+        GRPC_STREAMS = Logger.getLogger("io.grpc.netty.NettyServerHandler");
     }
 
     private StandardErrorLog() {}
@@ -51,6 +53,9 @@ final class StandardErrorLog {
                 least.intValue() < java.util.logging.Level.FINE.intValue() ? least : java.util.logging.Level.WARNING;
         NETTY.setLevel(ofLibraries);
         GRPC.setLevel(ofLibraries);
+        // A warning with a stack trace for every frame that comes after a refusal, for example of a request that is too
+        // large.
+        GRPC_STREAMS.setLevel(java.util.logging.Level.SEVERE);
         ROOT_LOGGER.addHandler(new LineHandler(new FileOutputStream(FileDescriptor.err)));
     }
 

@@ -27,6 +27,7 @@ public final class UnixSocketServer {
 
     // Keys and labels travel in messages; a header holds a namespace and, at most, a trace.
     private static final int MAXIMUM_HEADER_BYTES = 16 << 10;
+    private static final int FLOW_CONTROL_WINDOW_BYTES = 1 << 20;
     private static final int MAXIMUM_CALLS_PER_CONNECTION = 1_000;
     private static final long KEEP_ALIVE_PERMITTED_SECONDS = 10;
     private static final Logger LOG = System.getLogger(UnixSocketServer.class.getName());
@@ -55,6 +56,8 @@ public final class UnixSocketServer {
                 .withChildOption(ChannelOption.SO_KEEPALIVE, null)
                 // The services hand over to their lanes themselves: one change of thread less for each call.
                 .directExecutor()
+                // A fixed window: to find a better one, grpc-java would send pings beside the calls.
+                .flowControlWindow(FLOW_CONTROL_WINDOW_BYTES)
                 .maxInboundMessageSize(MAXIMUM_MESSAGE_BYTES)
                 .maxInboundMetadataSize(MAXIMUM_HEADER_BYTES)
                 .maxConcurrentCallsPerConnection(MAXIMUM_CALLS_PER_CONNECTION)
