@@ -166,7 +166,7 @@ public final class DirectoryTree {
         @Override
         public boolean visit(Fd directory, TreeWalk.Entry entry) throws SyscallException {
             if (entry.isSurelyDirectory()) {
-                return true;
+                return !isRemovedAsEmpty(directory, entry.name());
             }
             try {
                 SystemCalls.unlinkat(directory, entry.name(), 0);
@@ -179,6 +179,17 @@ public final class DirectoryTree {
                     return false;
                 }
                 throw failure;
+            }
+        }
+
+        /** Many are empty, and then looking into them is the larger part of the work. */
+        private static boolean isRemovedAsEmpty(Fd directory, CString name) {
+            try {
+                SystemCalls.unlinkat(directory, name, SystemCalls.AT_REMOVE_DIRECTORY);
+                return true;
+            } catch (SyscallException failure) {
+                // Not empty, a mount point, or gone: the walk finds out, and says so.
+                return false;
             }
         }
 

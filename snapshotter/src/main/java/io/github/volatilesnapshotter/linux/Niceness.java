@@ -5,18 +5,28 @@ public final class Niceness {
     private static final int WHICH_PROCESS = 0;
     private static final int CALLING_THREAD = 0;
     private static final int MOST = 19;
+    private static final int USUAL = 0;
 
     private Niceness() {}
 
     /** From now on the calling thread gets processor time when others leave some, and a small share when they don't. */
     public static void yieldToOthers() throws SyscallException {
+        set(MOST);
+    }
+
+    /** From now on the calling thread gets its share. */
+    public static void takeShare() throws SyscallException {
+        set(USUAL);
+    }
+
+    private static void set(int niceness) throws SyscallException {
         try (CallFrame frame = new CallFrame()) {
             frame.check(
-                    LibC.setpriority(frame.callState(), WHICH_PROCESS, CALLING_THREAD, MOST),
+                    LibC.setpriority(frame.callState(), WHICH_PROCESS, CALLING_THREAD, niceness),
                     "setpriority",
                     "PRIO_PROCESS",
                     CALLING_THREAD,
-                    MOST);
+                    niceness);
         }
     }
 }

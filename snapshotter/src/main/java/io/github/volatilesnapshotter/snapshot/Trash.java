@@ -35,6 +35,9 @@ final class Trash implements AutoCloseable {
 
     private static final long STOP_WAIT_MILLIS = 5_000;
 
+    /** Directories that may wait at low priority. */
+    private static final int MANY = 1_000;
+
     private final Path directory;
     private final AtomicLong sequence;
     private final AtomicLong waiting = new AtomicLong();
@@ -52,7 +55,6 @@ final class Trash implements AutoCloseable {
     /** Begins to delete what an earlier daemon left. */
     void start() throws SyscallException {
         waiting.set(contents().size());
-        thread.execute(Trash::yieldToOthers);
         requestSweep(0);
     }
 
@@ -105,17 +107,25 @@ final class Trash implements AutoCloseable {
         }
     }
 
-    /** Nobody waits for a deletion, and on a busy node there are many. */
-    private static void yieldToOthers() {
+    /**
+     * Nobody waits for a deletion, and on a busy node there are many; but on one that is busy for hours they must not pile up until
+     * the disk is full.
+     */
+    private void setPriority() {
         try {
-            Niceness.yieldToOthers();
+            if (waiting.get() < MANY) {
+                Niceness.yieldToOthers();
+            } else {
+                Niceness.takeShare();
+            }
         } catch (SyscallException e) {
-            LOG.log(WARNING, "deletion runs at the priority of everything else", e);
+            LOG.log(WARNING, "the priority of deletion can't be set", e);
         }
     }
 
     /** Whether all that was there is deleted. */
     private boolean sweep() {
+        setPriority();
         try {
             boolean isComplete = true;
             for (Path path : contents()) {
