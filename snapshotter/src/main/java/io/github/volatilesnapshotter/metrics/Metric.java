@@ -15,7 +15,7 @@ enum Metric {
     UNSEEN_ERRORS(Type.COUNTER, "unseen.errors.cleared", "Writeback errors nobody had seen, consumed by this daemon"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
-    PROBE(Type.TIMER, "write.probe", "Time of one write probe of a superblock"),
+    PROBE(Type.TIMER, "overlay.probe", "Time of asking one overlay, or all of them, for a writeback error"),
     TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),
     WRITABLE(
             Type.GAUGE,

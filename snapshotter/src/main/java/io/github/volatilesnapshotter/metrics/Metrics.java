@@ -154,7 +154,7 @@ public final class Metrics implements AutoCloseable {
         commit.record(nanoseconds, TimeUnit.NANOSECONDS);
     }
 
-    /** One write probe took this long, whatever came of it. */
+    /** Asking one overlay, or all of them, took this long. */
     public void probeTook(long nanoseconds) {
         probe.record(nanoseconds, TimeUnit.NANOSECONDS);
     }

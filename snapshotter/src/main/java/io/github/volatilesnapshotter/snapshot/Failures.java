@@ -21,11 +21,22 @@ final class Failures {
             Errno.EAGAIN,
             Errno.EINTR);
 
+    /** Calls that write back; what they report was written before and is lost. */
+    private static final Set<String> WRITE_BACK = Set.of("syncfs", "fsync");
+
+    /** A filesystem that answers so has stopped writing: its journal was aborted, or it was shut down. */
+    private static final Set<Errno> STOPPED = Set.of(Errno.EIO, Errno.EROFS);
+
     private Failures() {}
 
     static SnapshotException of(String key, SyscallException failure) {
         Category category = PASSING.contains(failure.errno()) ? Category.UNAVAILABLE : Category.INTERNAL;
         return new SnapshotException(category, "snapshot " + key + ": " + failure.getMessage(), failure);
+    }
+
+    /** Whether the failure of a step on the way to disk says that data was lost, and not only that the step can't be done now. */
+    static boolean meansLostWrite(SyscallException failure) {
+        return WRITE_BACK.contains(failure.operation()) || STOPPED.contains(failure.errno());
     }
 
     static SnapshotException of(String key, UnseenErrorException failure) {

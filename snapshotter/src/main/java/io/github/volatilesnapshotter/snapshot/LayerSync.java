@@ -90,10 +90,23 @@ final class LayerSync implements AutoCloseable {
         try (Fd file = Fd.openReadWrite(draft)) {
             file.write((name + "\n").getBytes(StandardCharsets.UTF_8));
             Sync.fsync(file);
+        } catch (SyscallException e) {
+            removeDraft(draft, e);
+            throw e;
         }
         Entries.rename(draft, mark);
         try (Fd directory = Fd.openDirectory(layout.snapshot(id))) {
             Sync.fsync(directory);
+        }
+    }
+
+    private static void removeDraft(Path draft, SyscallException cause) {
+        try {
+            Entries.unlink(draft);
+        } catch (SyscallException e) {
+            if (!e.errno().equals(Errno.ENOENT)) {
+                cause.addSuppressed(e);
+            }
         }
     }
 

@@ -269,7 +269,10 @@ final class OverlaySnapshotter implements Snapshotter {
         }
     }
 
-    /** Returns when the upper is on disk and nothing of it was lost on the way; else the snapshot is poisoned. */
+    /**
+     * Returns when the upper is on disk and nothing of it was lost on the way; if something was, the snapshot is poisoned. A
+     * machine that is out of space or descriptors has lost nothing: then the snapshot stays as it is.
+     */
     private void sync(SnapshotRecord active, String name) throws SnapshotException {
         long id = active.id();
         Optional<VolatileOverlay> overlay = uppers.overlay(id);
@@ -283,6 +286,9 @@ final class OverlaySnapshotter implements Snapshotter {
                 throw new IllegalStateException(active.key() + " has neither overlay nor witness and is not poisoned");
             }
         } catch (SyscallException e) {
+            if (!Failures.meansLostWrite(e)) {
+                throw Failures.of(active.key(), e);
+            }
             poisoner.poison(List.of(lostWrite(id, e.errno())));
             throw new SnapshotException(
                     Category.FAILED_PRECONDITION,

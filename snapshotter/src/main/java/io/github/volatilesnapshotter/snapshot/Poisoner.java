@@ -17,6 +17,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -33,6 +34,9 @@ final class Poisoner {
     private final Metrics metrics;
     private final List<Poisoning.Listener> listeners = new CopyOnWriteArrayList<>();
     private final Map<Long, Poison> unrecorded = new ConcurrentHashMap<>();
+
+    /** Asked again each second while the disk is sick: logged when it changes. */
+    private final AtomicInteger reportedUnrecorded = new AtomicInteger();
 
     Poisoner(SnapshotStore store, Metrics metrics) {
         this.store = store;
@@ -88,11 +92,29 @@ final class Poisoner {
                 return pending.size();
             });
         } catch (MetadataException e) {
-            LOG.log(ERROR, "poison of " + pending.size() + " snapshots holds in memory only: it can't be recorded", e);
+            if (reportedUnrecorded.getAndSet(pending.size()) != pending.size()) {
+                LOG.log(
+                        ERROR,
+                        "poison holds in memory only: it can't be recorded",
+                        "snapshots",
+                        pending.size(),
+                        "failure",
+                        e);
+            }
             return false;
         }
         pending.forEach(unrecorded::remove);
+        reportedUnrecorded.set(0);
         return true;
+    }
+
+    /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */
+    void remind(SnapshotRecord snapshot) {
+        Poison poison = snapshot.poison();
+        if (poison != null) {
+            Poisoning poisoning = poisoning(snapshot, poison);
+            listeners.forEach(listener -> listener.poisoned(poisoning));
+        }
     }
 
     /** The snapshot is gone. */
@@ -119,9 +141,14 @@ final class Poisoner {
                 poison.device(),
                 "errno",
                 poison.errno());
+        Poisoning poisoning = poisoning(snapshot, poison);
+        listeners.forEach(listener -> listener.poisoned(poisoning));
+    }
+
+    private static Poisoning poisoning(SnapshotRecord snapshot, Poison poison) {
         BackendKey key = BackendKey.parse(snapshot.key());
         long generation = snapshot.upper() == null ? 0 : snapshot.upper().generation();
-        Poisoning poisoning = new Poisoning(
+        return new Poisoning(
                 snapshot.key(),
                 key.namespace(),
                 key.clientKey(),
@@ -130,6 +157,5 @@ final class Poisoner {
                 poison.errno(),
                 poison.at(),
                 generation);
-        listeners.forEach(listener -> listener.poisoned(poisoning));
     }
 }

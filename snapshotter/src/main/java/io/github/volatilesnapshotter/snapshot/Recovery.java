@@ -111,11 +111,11 @@ final class Recovery {
                 case VIEW -> {}
                 case COMMITTED -> {
                     withDirectory.add(snapshot.id());
-                    checkLayer(snapshot);
+                    tryTo("check layer", snapshot.key(), () -> checkLayer(snapshot));
                 }
                 case ACTIVE -> {
                     withDirectory.add(snapshot.id());
-                    judgeActive(snapshot, past);
+                    tryTo("judge", snapshot.key(), () -> judgeActive(snapshot, past));
                 }
             }
         }
@@ -142,7 +142,9 @@ final class Recovery {
             uppers.throwAway(id);
         } else if (!Entries.exists(layout.upper(id))) {
             condemn(snapshot, PoisonReason.MISSING);
-        } else if (poisoner.of(snapshot).isEmpty() && uppers.overlay(id).isEmpty()) {
+        } else if (snapshot.poison() != null) {
+            poisoner.remind(snapshot);
+        } else if (uppers.overlay(id).isEmpty()) {
             resume(snapshot, upper.role(), past);
         }
     }

@@ -19,14 +19,16 @@ import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.superblock.UnseenErrorException;
 import io.github.volatilesnapshotter.superblock.Watch;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.function.Predicate;
-import org.jspecify.annotations.Nullable;
 
 /** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
 public final class RunningSnapshotter implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(RunningSnapshotter.class.getName());
 
-    private final Fd lock;
+    private final List<Fd> locks;
     private final SnapshotStore store;
     private final WatchedSuperblock superblock;
     private final Trash trash;
@@ -46,14 +48,17 @@ public final class RunningSnapshotter implements AutoCloseable {
             throws StartException {
         Layout layout = new Layout(settings.root());
         StartChecks.checkPath(settings.root());
-        Fd lock = null;
+        List<Fd> locks = new ArrayList<>();
         try {
             Entries.createDirectories(layout.root(), 0711);
             StartChecks.check(layout.root());
-            lock = lock(layout);
+            locks.add(lock(layout.lock(), "root " + layout.root()));
+            // The sentinels are mounted there: two daemons would take each other's away.
+            Entries.createDirectories(settings.state(), 0700);
+            locks.add(lock(settings.state().resolve("lock"), "state directory " + settings.state()));
             layout.create();
             SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
-            RunningSnapshotter running = new RunningSnapshotter(lock, store, settings, layout, metrics);
+            RunningSnapshotter running = new RunningSnapshotter(locks, store, settings, layout, metrics);
             running.poisoner.addListener(listener);
             running.recover(layout);
             running.registerGauges(metrics);
@@ -61,18 +66,18 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.watch.start(settings.watchIntervalMillis());
             return running;
         } catch (SyscallException | UnseenErrorException e) {
-            close(lock);
+            locks.forEach(Fd::close);
             throw new StartException("root " + layout.root() + " can't be used: " + e.getMessage(), e);
         } catch (MetadataException e) {
-            close(lock);
+            locks.forEach(Fd::close);
             throw new StartException("metadata can't be used: " + e.getMessage(), e);
         }
     }
 
     private RunningSnapshotter(
-            Fd lock, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
+            List<Fd> locks, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
             throws SyscallException {
-        this.lock = lock;
+        this.locks = locks;
         this.store = store;
         this.superblock = WatchedSuperblock.of(
                 layout.root(),
@@ -95,12 +100,11 @@ public final class RunningSnapshotter implements AutoCloseable {
                 BootId.current(), superblock.device().toString());
     }
 
-    private static Fd lock(Layout layout) throws SyscallException, StartException {
-        Fd lock = Fd.openReadWrite(layout.lock());
+    private static Fd lock(Path file, String what) throws SyscallException, StartException {
+        Fd lock = Fd.openReadWrite(file);
         if (!Flock.tryExclusive(lock)) {
             lock.close();
-            throw new StartException(
-                    "another daemon serves root " + layout.root() + " (it holds " + layout.lock() + ")");
+            throw new StartException("another daemon serves " + what + " (it holds " + file + ")");
         }
         return lock;
     }
@@ -191,13 +195,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             trash.close();
             store.close();
         } finally {
-            lock.close();
-        }
-    }
-
-    private static void close(@Nullable Fd lock) {
-        if (lock != null) {
-            lock.close();
+            locks.forEach(Fd::close);
         }
     }
 }

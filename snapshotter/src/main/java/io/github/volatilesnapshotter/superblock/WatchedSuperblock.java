@@ -262,6 +262,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     private void endEpoch(ErrorEpoch epoch) throws SyscallException, UnseenErrorException {
         consumeError();
         renewSentinel();
+        metrics.unseenErrorCleared();
         listener.look(epoch);
         LOG.log(INFO, "writeback error cleared", "device", device);
     }
@@ -282,7 +283,6 @@ public final class WatchedSuperblock implements AutoCloseable {
                     "errno",
                     e.errno().name());
         }
-        metrics.unseenErrorCleared();
     }
 
     private void renewSentinel() throws SyscallException, UnseenErrorException {

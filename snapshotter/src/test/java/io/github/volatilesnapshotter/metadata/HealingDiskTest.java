@@ -122,12 +122,13 @@ final class HealingDiskTest {
             disk.startFailing();
             insertUntilDiskFails(store);
             byte[] database = Files.readAllBytes(files.database());
-            byte[] written = Files.readAllBytes(writeAheadLog);
+            long written = Files.size(writeAheadLog);
 
             log.awaitFailedAttempts(2);
 
             assertThat(files.database()).hasBinaryContent(database);
-            assertThat(writeAheadLog).hasBinaryContent(written);
+            // Not its content: the kernel may drop pages that it could not write, and they read as zeros then.
+            assertThat(writeAheadLog).hasSize(written);
             assertThat(files.next()).doesNotExist();
             disk.heal();
             log.awaitRebuilt();

@@ -62,6 +62,37 @@ class ExhaustionTest {
         fixture.snapshotter().prepare("default/1/again", "base", Map.of());
     }
 
+    @Test
+    void a_commit_on_a_full_disk_is_unavailable_and_poisons_nothing() throws Exception {
+        Path merged = Path.of(fixture.snapshotter()
+                .prepare("default/1/c", "base", Map.of())
+                .getFirst()
+                .source());
+        fixture.snapshotter().prepare("default/2/extract-2", "base", Map.of());
+        for (int i = 0; i < 400 && hasRoomFor(merged.resolve("filler-" + i)); i++) {}
+        for (String key : List.of("default/1/c", "default/2/extract-2")) {
+            SnapshotException refused = catchThrowableOfType(
+                    SnapshotException.class,
+                    () -> fixture.snapshotter().commit("layer", key, "", Map.of(), Cancellation.NEVER));
+            assertThat(refused.category()).isEqualTo(Category.UNAVAILABLE);
+            assertThat(refused).hasMessageContaining("ENOSPC").hasMessageContaining(key);
+            assertThat(fixture.snapshotter().stat(key).labels()).doesNotContainKey(Labels.POISONED);
+        }
+        assertThat(fixture.poisonings).isEmpty();
+        fixture.snapshotter().remove("default/1/c");
+        fixture.snapshotter().cleanup();
+        fixture.snapshotter().commit("layer", "default/2/extract-2", "", Map.of(), Cancellation.NEVER);
+    }
+
+    private static boolean hasRoomFor(Path file) {
+        try {
+            Files.createFile(file);
+            return true;
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
     private List<String> names() throws SnapshotException {
         List<String> names = new ArrayList<>();
         fixture.snapshotter().list(List.of()).forEachRemaining(info -> names.add(info.name()));

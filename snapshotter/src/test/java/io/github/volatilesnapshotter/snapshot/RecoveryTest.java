@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
@@ -177,6 +178,38 @@ class RecoveryTest {
                 return trash.findAny().isEmpty();
             }
         });
+    }
+
+    @Test
+    void one_bad_snapshot_does_not_stop_the_start() throws Exception {
+        container("default/1/bad");
+        container("default/2/good");
+        long bad = idOf("default/1/bad");
+        Path good = fixture.layout().merged(idOf("default/2/good"));
+        fixture.stop();
+        Mounting.detach(fixture.layout().merged(bad));
+        Mounting.detach(good);
+        pretendAnotherBoot();
+        Command.run("chattr", "+i", fixture.layout().snapshot(bad).toString());
+        try {
+            fixture.start();
+            assertThat(poison("default/1/bad")).isEqualTo("crash");
+            assertThat(poison("default/2/good")).isEqualTo("crash");
+        } finally {
+            Command.run("chattr", "-i", fixture.layout().snapshot(bad).toString());
+        }
+    }
+
+    @Test
+    void listeners_hear_again_of_what_an_earlier_daemon_has_poisoned() throws Exception {
+        container("default/1/c");
+        fixture.stop();
+        Mounting.detach(fixture.layout().merged(2));
+        Mounting.detach(fixture.state().resolve("sentinel").resolve(fixture.device()));
+        fixture.start();
+        assertThat(fixture.poisonings).extracting(Poisoning::clientKey).containsExactly("c");
+        fixture.restart();
+        assertThat(fixture.poisonings).extracting(Poisoning::clientKey).containsExactly("c", "c");
     }
 
     @Test

@@ -105,6 +105,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         } finally {
             Files.deleteIfExists(settings.state().resolve("sentinel").resolve(running.device()));
             Files.deleteIfExists(settings.state().resolve("sentinel"));
+            Files.deleteIfExists(settings.state().resolve("lock"));
             Files.deleteIfExists(settings.state());
         }
     }
