@@ -58,6 +58,10 @@ final class ConfigFlags {
     }
 
     private static Optional<Path> path(Arguments flags, Flag flag) throws UsageException {
+        // What a script gives whose variable is not set; it would be the current directory.
+        if (flags.valueOf(flag).filter(String::isEmpty).isPresent()) {
+            throw new UsageException(flag.name() + " is empty");
+        }
         try {
             return flags.valueOf(flag).map(text -> Path.of(text).toAbsolutePath());
         } catch (InvalidPathException e) {

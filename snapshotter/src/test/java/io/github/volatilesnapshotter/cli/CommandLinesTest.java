@@ -50,6 +50,13 @@ class CommandLinesTest {
     }
 
     @Test
+    void an_empty_path_is_refused_and_does_not_mean_the_current_directory() {
+        assertThat(daemon("config", "dump", "--root=")).isNotZero();
+
+        assertThat(errors.toString(StandardCharsets.UTF_8)).contains("--root is empty");
+    }
+
+    @Test
     void flags_override_the_file() throws Exception {
         Path file = Files.writeString(
                 directory.resolve("config.toml"), "version = 1\nroot = \"/file\"\nstate = \"/file-state\"\n");
