@@ -10,13 +10,14 @@ import io.netty.channel.EventLoopGroup;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.concurrent.ArrayBlockingQueue;
-import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Acts on poison: kills the container whose snapshot it is, so that the runtime throws the upper away and starts again. One thread
- * takes the poisonings in order; {@link #poisoned} only queues them, and drops and counts what does not fit.
+ * Acts on poison: kills the container whose snapshot it is, so that the runtime throws the upper away and starts again. A few
+ * threads take the poisonings in order; {@link #poisoned} only queues them, and drops and counts what does not fit.
  *
  * <p>While containerd is away a kill is repeated, ever more slowly, until the configured time has passed. A container without a
  * running task needs no kill: the snapshot is refused to whoever starts it.
@@ -25,25 +26,33 @@ public final class Reactor implements Poisoning.Listener {
     /** One failing disk poisons every container on it at once. */
     static final int QUEUE_LENGTH = 10_000;
 
+    /** A shim that hangs holds one of these up until its kill is given up, and not the kills of its neighbours. */
+    static final int KILLS_AT_ONCE = 8;
+
+    private static final long IDLE_SECONDS = 10;
     private static final long FIRST_PAUSE_MILLIS = 20;
     private static final long LONGEST_PAUSE_MILLIS = 2_000;
     private static final long STOP_SECONDS = 2;
     private static final Logger LOG = System.getLogger(Reactor.class.getName());
 
-    private final BlockingQueue<Poisoning> queue;
     private final @Nullable Tasks tasks;
     private final long retryTimeoutMillis;
     private final Metrics metrics;
-    private final Thread thread;
+    private final ThreadPoolExecutor threads;
 
     private Reactor(@Nullable Tasks tasks, long retryTimeoutMillis, Metrics metrics, int queueLength) {
         this.tasks = tasks;
         this.retryTimeoutMillis = retryTimeoutMillis;
         this.metrics = metrics;
-        this.queue = new ArrayBlockingQueue<>(queueLength);
-        this.thread = new Thread(this::run, "poison-reactor");
-        this.thread.setDaemon(true);
-        metrics.queueLength("reactor", queue::size);
+        this.threads = new ThreadPoolExecutor(
+                KILLS_AT_ONCE,
+                KILLS_AT_ONCE,
+                IDLE_SECONDS,
+                TimeUnit.SECONDS,
+                new ArrayBlockingQueue<>(queueLength),
+                Thread.ofPlatform().name("poison-reactor-", 0).daemon().factory());
+        threads.allowCoreThreadTimeOut(true);
+        metrics.queueLength("reactor", threads.getQueue()::size);
     }
 
     /** Starts the thread. It kills only in mode {@code kill} and with containerd's address; else it logs and counts. */
@@ -66,42 +75,51 @@ public final class Reactor implements Poisoning.Listener {
                         .map(socket -> new Tasks(socket, containerd.callTimeoutMillis(), eventLoops))
                         .orElse(null);
         };
-        Reactor reactor = new Reactor(tasks, containerd.retryTimeoutMillis(), metrics, queueLength);
-        reactor.thread.start();
-        return reactor;
+        return new Reactor(tasks, containerd.retryTimeoutMillis(), metrics, queueLength);
     }
 
     /** Returns at once. */
     @Override
     public void poisoned(Poisoning poisoning) {
-        if (!queue.offer(poisoning)) {
-            settled(KillOutcome.DROPPED, poisoning, "the reactor's queue is full");
+        try {
+            threads.execute(new Reaction(poisoning));
+        } catch (RejectedExecutionException e) {
+            settled(KillOutcome.DROPPED, poisoning, "the reactor's queue is full, or it is stopping");
         }
     }
 
-    /** Ends the thread, whatever it waits for; what is still queued is dropped and counted. */
+    /** Ends the threads, whatever they wait for; what is still queued is dropped and counted: the next daemon hears of it again. */
     public void stop() throws InterruptedException {
-        thread.interrupt();
-        thread.join(TimeUnit.SECONDS.toMillis(STOP_SECONDS));
-        for (Poisoning left = queue.poll(); left != null; left = queue.poll()) {
-            settled(KillOutcome.DROPPED, left, "the daemon is stopping");
+        for (Runnable left : threads.shutdownNow()) {
+            settled(KillOutcome.DROPPED, ((Reaction) left).poisoning, "the daemon is stopping");
+        }
+        if (!threads.awaitTermination(STOP_SECONDS, TimeUnit.SECONDS)) {
+            LOG.log(Level.WARNING, "the reactor did not stop in time", "seconds", STOP_SECONDS);
         }
         if (tasks != null) {
             tasks.close();
         }
     }
 
-    private void run() {
-        try {
-            while (!Thread.currentThread().isInterrupted()) {
-                react(queue.take());
+    /** What is done about one poisoned snapshot. */
+    private final class Reaction implements Runnable {
+        private final Poisoning poisoning;
+
+        Reaction(Poisoning poisoning) {
+            this.poisoning = poisoning;
+        }
+
+        @Override
+        public void run() {
+            try {
+                react(poisoning);
+            } catch (InterruptedException e) {
+                settled(KillOutcome.DROPPED, poisoning, "the daemon is stopping");
             }
-        } catch (InterruptedException e) {
-            LOG.log(Level.DEBUG, "the reactor stops");
         }
     }
 
-    @SuppressWarnings("CatchingUnchecked") // one poisoning that cannot be handled must not end the thread
+    @SuppressWarnings("CatchingUnchecked") // one poisoning that cannot be handled is logged and counted
     private void react(Poisoning poisoning) throws InterruptedException {
         if (tasks == null) {
             settled(KillOutcome.ONLY_REPORTED, poisoning, "mode report, or no containerd address");

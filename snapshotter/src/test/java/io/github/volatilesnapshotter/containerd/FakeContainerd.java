@@ -36,6 +36,7 @@ final class FakeContainerd implements AutoCloseable {
     final List<Kill> kills = new CopyOnWriteArrayList<>();
 
     private final Queue<Status> refusals = new ArrayDeque<>();
+    private volatile String hanging = "";
     private final Server server;
 
     FakeContainerd(Path socket, EventLoopGroup eventLoops) throws IOException {
@@ -55,6 +56,11 @@ final class FakeContainerd implements AutoCloseable {
         refusals.addAll(List.of(statuses));
     }
 
+    /** Calls for this container are not answered. */
+    void hangOn(String container) {
+        hanging = container;
+    }
+
     @Override
     public void close() {
         server.shutdownNow();
@@ -69,6 +75,9 @@ final class FakeContainerd implements AutoCloseable {
         @Override
         public void kill(KillRequest request, StreamObserver<Empty> answer) {
             kills.add(new Kill(CALLED_IN.get(), request));
+            if (request.getContainerId().equals(hanging)) {
+                return;
+            }
             Status status = nextStatus();
             if (status.isOk()) {
                 answer.onNext(Empty.getDefaultInstance());
