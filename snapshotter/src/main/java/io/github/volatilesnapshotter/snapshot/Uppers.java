@@ -118,10 +118,6 @@ final class Uppers implements AutoCloseable {
         return List.copyOf(witnesses.keySet());
     }
 
-    int openWitnesses() {
-        return witnesses.size();
-    }
-
     /** Closes and detaches whatever is held for {@code id}; the directories stay. */
     void release(long id) throws SyscallException {
         Witness witness = witnesses.remove(id);
