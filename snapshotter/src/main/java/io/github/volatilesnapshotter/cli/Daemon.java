@@ -8,6 +8,8 @@ import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.snapshot.RunningSnapshotter;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings;
+import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
+import io.github.volatilesnapshotter.superblock.WatchSettings;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
@@ -132,6 +134,7 @@ final class Daemon {
         started("server", () -> server.stop(config.grpc().stopTimeoutMillis()));
         RunningSnapshotter snapshotter = result(snapshotterToCome);
         server.serve(snapshotter.snapshotter());
+        snapshotter.onState(state -> server.setServing(state.takesChanges()));
         if (config.metrics().address().isPresent()) {
             MetricsEndpoint endpoint =
                     MetricsEndpoint.start(config.metrics().address().get().resolve(), metrics, server::isServing);
@@ -162,7 +165,14 @@ final class Daemon {
                 KEY_WAIT_MILLIS,
                 CLEANUP_TIMEOUT_MILLIS,
                 config.usage().cacheMillis(),
-                config.watch().intervalMillis());
+                switch (config.volatileUppers().onSick()) {
+                    case DURABLE -> OnSickFileSystem.DURABLE;
+                    case REFUSE -> OnSickFileSystem.REFUSE;
+                },
+                new WatchSettings(
+                        config.watch().intervalMillis(),
+                        config.watch().probeIntervalMillis(),
+                        config.watch().probeTimeoutMillis()));
     }
 
     private void stopSnapshotter(RunningSnapshotter snapshotter) throws Exception {

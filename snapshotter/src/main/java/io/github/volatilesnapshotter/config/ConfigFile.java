@@ -76,12 +76,15 @@ public final class ConfigFile {
 
                 [volatile]
                 default = %b
+                on_sick = %s
 
                 [layers]
                 commit_timeout_millis = %d
 
                 [watch]
                 interval_millis = %d
+                probe_interval_millis = %d
+                probe_timeout_millis = %d
 
                 [poison]
                 mode = %s
@@ -112,8 +115,11 @@ public final class ConfigFile {
                         config.grpc().queueLength(),
                         config.grpc().stopTimeoutMillis(),
                         config.volatileUppers().byDefault(),
+                        quoted(Section.word(config.volatileUppers().onSick())),
                         config.layers().commitTimeoutMillis(),
                         config.watch().intervalMillis(),
+                        config.watch().probeIntervalMillis(),
+                        config.watch().probeTimeoutMillis(),
                         quoted(Section.word(config.poison().mode())),
                         config.containerd().address().map(ConfigFile::quoted).orElse("\"\""),
                         config.containerd().callTimeoutMillis(),
@@ -168,7 +174,9 @@ public final class ConfigFile {
     }
 
     private static VolatileUppers volatileUppers(Section section, VolatileUppers defaults) {
-        VolatileUppers uppers = new VolatileUppers(section.bool("default", defaults.byDefault()));
+        VolatileUppers uppers = new VolatileUppers(
+                section.bool("default", defaults.byDefault()),
+                section.choice("on_sick", defaults.onSick(), List.of(VolatileUppers.OnSick.values())));
         section.refuseUnknownKeys();
         return uppers;
     }
@@ -181,7 +189,10 @@ public final class ConfigFile {
     }
 
     private static Watch watch(Section section, Watch defaults) {
-        Watch watch = new Watch(section.integer("interval_millis", (int) defaults.intervalMillis(), 10, 3_600_000));
+        Watch watch = new Watch(
+                section.integer("interval_millis", (int) defaults.intervalMillis(), 10, 3_600_000),
+                section.integer("probe_interval_millis", (int) defaults.probeIntervalMillis(), 100, 3_600_000),
+                section.integer("probe_timeout_millis", (int) defaults.probeTimeoutMillis(), 100, 600_000));
         section.refuseUnknownKeys();
         return watch;
     }

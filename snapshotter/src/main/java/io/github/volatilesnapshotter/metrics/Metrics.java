@@ -77,12 +77,14 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters unexpectedFailures = new LabelledCounters(Metric.UNEXPECTED_FAILURES);
     private final LabelledCounters poisoned = new LabelledCounters(Metric.POISONED);
     private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
+    private final LabelledCounters transitions = new LabelledCounters(Metric.TRANSITIONS);
     private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
     private final Counter rejectedPeers = counter(Metric.REJECTED_PEERS, List.of());
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
     private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
     private final Timer commit = timer(Metric.COMMIT, DISK_BUCKETS, List.of());
     private final Timer probe = timer(Metric.PROBE, DISK_BUCKETS, List.of());
+    private final Timer writeProbe = timer(Metric.WRITE_PROBE, DISK_BUCKETS, List.of());
     private final Timer durableTransaction = transactionTimer(Durability.DURABLE);
     private final Timer orderedTransaction = transactionTimer(Durability.ORDERED);
 
@@ -157,6 +159,27 @@ public final class Metrics implements AutoCloseable {
     /** Asking one overlay, or all of them, took this long. */
     public void probeTook(long nanoseconds) {
         probe.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** A write probe came back after this long. */
+    public void writeProbeTook(long nanoseconds) {
+        writeProbe.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** A superblock is in this state now, and was in another before. */
+    public void superblockChanged(String state) {
+        transitions.of(state).increment();
+    }
+
+    /** Shows, for each state, whether the superblock is in it; {@code is} is called from the scraping thread. */
+    public void superblockState(String device, String state, BooleanSupplier is) {
+        transitions.of(state);
+        gauge(Metric.STATE, tags(Metric.STATE, device, state), () -> is.getAsBoolean() ? 1 : 0);
+    }
+
+    /** Shows how long ago the watch looked the last time; called from the scraping thread. */
+    public void lastLook(Supplier<Number> secondsAgo) {
+        gauge(Metric.LAST_LOOK, List.of(), secondsAgo);
     }
 
     /** One metadata transaction took this long. */

@@ -4,7 +4,7 @@ import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import java.util.Set;
 
 /** What a client is told when the machine fails: the one place that turns errno and result codes into categories. */
@@ -39,7 +39,7 @@ final class Failures {
         return WRITE_BACK.contains(failure.operation()) || STOPPED.contains(failure.errno());
     }
 
-    static SnapshotException of(String key, UnseenErrorException failure) {
+    static SnapshotException of(String key, SuperblockUnavailableException failure) {
         return new SnapshotException(Category.UNAVAILABLE, "snapshot " + key + ": " + failure.getMessage(), failure);
     }
 

@@ -19,7 +19,7 @@ import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.Upper;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.github.volatilesnapshotter.superblock.Witness;
 import java.nio.file.Path;
@@ -31,6 +31,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Stream;
 
 /**
  * The snapshotter: a store of records, and directories and mounts that follow it.
@@ -120,7 +121,7 @@ final class OverlaySnapshotter implements Snapshotter {
             } catch (SnapshotException
                     | MetadataException
                     | SyscallException
-                    | UnseenErrorException
+                    | SuperblockUnavailableException
                     | RuntimeException e) {
                 undoPrepare(id, e);
                 throw e;
@@ -129,7 +130,7 @@ final class OverlaySnapshotter implements Snapshotter {
             throw Failures.of(key, e);
         } catch (SyscallException e) {
             throw Failures.of(key, e);
-        } catch (UnseenErrorException e) {
+        } catch (SuperblockUnavailableException e) {
             throw Failures.of(key, e);
         }
     }
@@ -493,6 +494,13 @@ final class OverlaySnapshotter implements Snapshotter {
     void lookAtEpoch(Errno errno) {
         lookAtOverlays();
         poisonWitnessesOfEpoch(uppers.witnessed(), errno);
+    }
+
+    /** The filesystem has lost what was not written back: whoever writes on it can't be trusted. */
+    void poisonAll(Errno errno) {
+        poisoner.poison(Stream.concat(uppers.mounted().stream(), uppers.witnessed().stream())
+                .map(id -> new Poisoner.Verdict(id, PoisonReason.FILE_SYSTEM_GONE, errno, machine.superblock()))
+                .toList());
     }
 
     private void poisonWitnessesOfEpoch(List<Long> ids, Errno errno) {

@@ -11,7 +11,7 @@ import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.Upper;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock.Past;
 import java.io.IOException;
@@ -231,7 +231,7 @@ final class Recovery {
         try {
             step.run();
             return true;
-        } catch (SyscallException | UnseenErrorException e) {
+        } catch (SyscallException | SuperblockUnavailableException e) {
             LOG.log(WARNING, "can't " + what + " " + name, e);
             return false;
         }
@@ -239,6 +239,6 @@ final class Recovery {
 
     @FunctionalInterface
     private interface Step {
-        void run() throws SyscallException, UnseenErrorException;
+        void run() throws SyscallException, SuperblockUnavailableException;
     }
 }

@@ -16,12 +16,19 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.ErrorEpoch;
+import io.github.volatilesnapshotter.superblock.Failure;
+import io.github.volatilesnapshotter.superblock.State;
+import io.github.volatilesnapshotter.superblock.SuperblockListener;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
+import io.github.volatilesnapshotter.superblock.Transition;
 import io.github.volatilesnapshotter.superblock.Watch;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
@@ -37,6 +44,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final Poisoner poisoner;
     private final OverlaySnapshotter snapshotter;
     private final Watch watch;
+    private final List<Consumer<State>> stateListeners = new CopyOnWriteArrayList<>();
 
     /**
      * Checks the machine, recovers, and begins to watch.
@@ -63,9 +71,9 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.recover(layout);
             running.registerGauges(metrics);
             running.trash.start();
-            running.watch.start(settings.watchIntervalMillis());
+            running.watch.start();
             return running;
-        } catch (SyscallException | UnseenErrorException e) {
+        } catch (SyscallException | SuperblockUnavailableException e) {
             locks.forEach(Fd::close);
             throw new StartException("root " + layout.root() + " can't be used: " + e.getMessage(), e);
         } catch (MetadataException e) {
@@ -84,6 +92,7 @@ public final class RunningSnapshotter implements AutoCloseable {
                 layout.empty(),
                 settings.state(),
                 OverlayMounter.forKernel(KernelRelease.current()),
+                settings.watch(),
                 metrics);
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
@@ -91,8 +100,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.layerSync = new LayerSync(layout, settings.commitTimeoutMillis());
         this.snapshotter =
                 new OverlaySnapshotter(settings, layout, store, uppers, poisoner, layerSync, trash, machine(), metrics);
-        this.watch = new Watch(superblock, this::look);
-        superblock.setListener(epoch -> snapshotter.lookAtEpoch(epoch.errno()));
+        this.watch = new Watch(superblock, poisoner::recordAll);
+        superblock.setListener(new SuperblockEvents());
     }
 
     private OverlaySnapshotter.Machine machine() {
@@ -109,7 +118,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         return lock;
     }
 
-    private void recover(Layout layout) throws SyscallException, UnseenErrorException {
+    private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException {
         Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine());
         recovery.adopt();
         Recovery.Report report = recovery.judge(superblock.start());
@@ -129,9 +138,31 @@ public final class RunningSnapshotter implements AutoCloseable {
                 report.orphans());
     }
 
-    private void look() {
-        snapshotter.lookAtOverlays();
-        poisoner.recordAll();
+    /** What the superblock has to tell. */
+    private final class SuperblockEvents implements SuperblockListener {
+        @Override
+        public void look(ErrorEpoch epoch) {
+            snapshotter.lookAtEpoch(epoch.errno());
+        }
+
+        @Override
+        public void cleared(ErrorEpoch epoch) {}
+
+        @Override
+        public void gone(Failure failure) {
+            snapshotter.poisonAll(failure.errno());
+        }
+
+        @Override
+        public void changed(Transition transition) {
+            stateListeners.forEach(told -> told.accept(transition.to()));
+        }
+    }
+
+    /** Told of each new state of the superblock, also of the one it is in now; must not wait. */
+    public void onState(Consumer<State> told) {
+        stateListeners.add(told);
+        told.accept(superblock.state());
     }
 
     private void registerGauges(Metrics metrics) {
@@ -145,6 +176,10 @@ public final class RunningSnapshotter implements AutoCloseable {
         metrics.trashWaiting(trash::waiting);
         metrics.metadataWritable(store::isWritable);
         metrics.queueLength("layer_sync", layerSync::running);
+        for (State state : State.values()) {
+            metrics.superblockState(device(), state.word(), () -> superblock.state() == state);
+        }
+        metrics.lastLook(() -> watch.nanosSinceLastLook() / 1e9);
     }
 
     private int count(Predicate<SnapshotRecord> predicate) {

@@ -58,10 +58,13 @@ class ConfigFileTest {
                 stop_timeout_millis = 7
                 [volatile]
                 default = false
+                on_sick = "refuse"
                 [layers]
                 commit_timeout_millis = 1001
                 [watch]
                 interval_millis = 11
+                probe_interval_millis = 102
+                probe_timeout_millis = 103
                 [poison]
                 mode = "report"
                 [containerd]
@@ -82,9 +85,9 @@ class ConfigFileTest {
                         Path.of("/s"),
                         Optional.of(Path.of("/a.sock")),
                         new Config.Grpc(Set.of(0, 1000), 3, 5, 7),
-                        new Config.VolatileUppers(false),
+                        new Config.VolatileUppers(false, Config.VolatileUppers.OnSick.REFUSE),
                         new Config.Layers(1001),
-                        new Config.Watch(11),
+                        new Config.Watch(11, 102, 103),
                         new Config.Poison(Config.Poison.Mode.REPORT),
                         new Config.Containerd(Optional.of(Path.of("/c.sock")), 101, 13),
                         new Config.Metrics(Optional.of(new ListenAddress("[::1]", 9090))),
