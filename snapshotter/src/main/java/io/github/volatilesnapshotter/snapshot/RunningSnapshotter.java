@@ -31,10 +31,12 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final List<Fd> locks;
     private final SnapshotStore store;
     private final WatchedSuperblock superblock;
+    private final Machine machine;
     private final Trash trash;
     private final Uppers uppers;
     private final LayerSync layerSync;
     private final Poisoner poisoner;
+    private final Inquiry inquiry;
     private final OverlaySnapshotter snapshotter;
     private final Watch watch;
 
@@ -85,19 +87,16 @@ public final class RunningSnapshotter implements AutoCloseable {
                 settings.state(),
                 OverlayMounter.forKernel(KernelRelease.current()),
                 metrics);
+        this.machine = new Machine(BootId.current(), superblock.device().toString());
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
         this.poisoner = new Poisoner(store, metrics);
         this.layerSync = new LayerSync(layout, settings.commitTimeoutMillis());
-        this.snapshotter =
-                new OverlaySnapshotter(settings, layout, store, uppers, poisoner, layerSync, trash, machine(), metrics);
+        this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
+        this.snapshotter = new OverlaySnapshotter(
+                settings, layout, store, uppers, poisoner, inquiry, layerSync, trash, machine, metrics);
         this.watch = new Watch(superblock, this::look);
-        superblock.setListener(epoch -> snapshotter.lookAtEpoch(epoch.errno()));
-    }
-
-    private OverlaySnapshotter.Machine machine() {
-        return new OverlaySnapshotter.Machine(
-                BootId.current(), superblock.device().toString());
+        superblock.setListener(epoch -> inquiry.lookAtEpoch(epoch.errno()));
     }
 
     private static Fd lock(Path file, String what) throws SyscallException, StartException {
@@ -110,10 +109,10 @@ public final class RunningSnapshotter implements AutoCloseable {
     }
 
     private void recover(Layout layout) throws SyscallException, UnseenErrorException {
-        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine());
+        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine);
         recovery.adopt();
         Recovery.Report report = recovery.judge(superblock.start());
-        snapshotter.lookAtOverlays();
+        inquiry.lookAtOverlays();
         LOG.log(
                 INFO,
                 "recovered",
@@ -130,7 +129,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     }
 
     private void look() {
-        snapshotter.lookAtOverlays();
+        inquiry.lookAtOverlays();
         poisoner.recordAll();
     }
 
