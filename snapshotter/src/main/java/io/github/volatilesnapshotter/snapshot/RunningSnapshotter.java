@@ -20,15 +20,13 @@ import io.github.volatilesnapshotter.superblock.UnseenErrorException;
 import io.github.volatilesnapshotter.superblock.Watch;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.function.Predicate;
 
 /** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
 public final class RunningSnapshotter implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(RunningSnapshotter.class.getName());
 
-    private final List<Fd> locks;
+    private final Opened opened;
     private final SnapshotStore store;
     private final WatchedSuperblock superblock;
     private final Machine machine;
@@ -50,17 +48,9 @@ public final class RunningSnapshotter implements AutoCloseable {
             throws StartException {
         Layout layout = new Layout(settings.root());
         StartChecks.checkPath(settings.root());
-        List<Fd> locks = new ArrayList<>();
+        Opened opened = new Opened();
         try {
-            Entries.createDirectories(layout.root(), 0711);
-            StartChecks.check(layout.root());
-            locks.add(lock(layout.lock(), "root " + layout.root()));
-            // The sentinels are mounted there: two daemons would take each other's away.
-            Entries.createDirectories(settings.state(), 0700);
-            locks.add(lock(settings.state().resolve("lock"), "state directory " + settings.state()));
-            layout.create();
-            SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
-            RunningSnapshotter running = new RunningSnapshotter(locks, store, settings, layout, metrics);
+            RunningSnapshotter running = open(settings, layout, metrics, opened);
             running.poisoner.addListener(listener);
             running.recover(layout);
             running.registerGauges(metrics);
@@ -68,18 +58,43 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.watch.start(settings.watchIntervalMillis());
             return running;
         } catch (SyscallException | UnseenErrorException e) {
-            locks.forEach(Fd::close);
+            opened.closeAfter(e);
             throw new StartException("root " + layout.root() + " can't be used: " + e.getMessage(), e);
         } catch (MetadataException e) {
-            locks.forEach(Fd::close);
+            opened.closeAfter(e);
             throw new StartException("metadata can't be used: " + e.getMessage(), e);
+        } catch (StartException | RuntimeException e) {
+            opened.closeAfter(e);
+            throw e;
+        }
+    }
+
+    private static RunningSnapshotter open(SnapshotterSettings settings, Layout layout, Metrics metrics, Opened opened)
+            throws SyscallException, MetadataException, StartException {
+        Entries.createDirectories(layout.root(), 0711);
+        StartChecks.check(layout.root());
+        lock(layout.lock(), "root " + layout.root(), opened);
+        // The sentinels are mounted there: two daemons would take each other's away.
+        Entries.createDirectories(settings.state(), 0700);
+        lock(settings.state().resolve("lock"), "state directory " + settings.state(), opened);
+        layout.create();
+        SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
+        opened.add(store::close);
+        return new RunningSnapshotter(opened, store, settings, layout, metrics);
+    }
+
+    private static void lock(Path file, String what, Opened opened) throws SyscallException, StartException {
+        Fd lock = Fd.openReadWrite(file);
+        opened.add(lock::close);
+        if (!Flock.tryExclusive(lock)) {
+            throw new StartException("another daemon serves " + what + " (it holds " + file + ")");
         }
     }
 
     private RunningSnapshotter(
-            List<Fd> locks, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
+            Opened opened, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
             throws SyscallException {
-        this.locks = locks;
+        this.opened = opened;
         this.store = store;
         this.superblock = WatchedSuperblock.of(
                 layout.root(),
@@ -96,16 +111,12 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.snapshotter = new OverlaySnapshotter(
                 settings, layout, store, uppers, poisoner, inquiry, layerSync, trash, machine, metrics);
         this.watch = new Watch(superblock, this::look);
+        opened.add(trash::close);
+        opened.add(layerSync::close);
+        opened.add(uppers::close);
+        opened.add(superblock::close);
+        opened.add(watch::close);
         superblock.setListener(epoch -> inquiry.lookAtEpoch(epoch.errno()));
-    }
-
-    private static Fd lock(Path file, String what) throws SyscallException, StartException {
-        Fd lock = Fd.openReadWrite(file);
-        if (!Flock.tryExclusive(lock)) {
-            lock.close();
-            throw new StartException("another daemon serves " + what + " (it holds " + file + ")");
-        }
-        return lock;
     }
 
     private void recover(Layout layout) throws SyscallException, UnseenErrorException {
@@ -168,10 +179,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     /** Stops watching and closes the records; leaves every mount, so that containers run on. */
     @Override
     public void close() throws MetadataException {
-        watch.close();
-        superblock.close();
-        uppers.close();
-        closeRecords();
+        opened.close();
     }
 
     /** Also detaches every overlay and the sentinel. For tests: containers lose their root, and the next start trusts nothing. */
@@ -183,18 +191,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             }
             superblock.closeAndUnmount();
         } finally {
-            uppers.close();
-            closeRecords();
-        }
-    }
-
-    private void closeRecords() throws MetadataException {
-        try {
-            layerSync.close();
-            trash.close();
-            store.close();
-        } finally {
-            locks.forEach(Fd::close);
+            opened.close();
         }
     }
 }
