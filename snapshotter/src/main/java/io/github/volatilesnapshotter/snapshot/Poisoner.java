@@ -92,7 +92,7 @@ final class Poisoner {
         }
         Map<Long, Poison> pending = Map.copyOf(unrecorded);
         try {
-            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+            int _ = store.<Integer, RuntimeException>orderedNow(transaction -> {
                 pending.forEach((id, poison) -> transaction
                         .find((long) id)
                         .filter(Poisoner::canBePoisoned)

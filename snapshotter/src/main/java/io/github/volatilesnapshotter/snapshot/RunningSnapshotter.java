@@ -16,6 +16,7 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.superblock.ErrorEpoch;
 import io.github.volatilesnapshotter.superblock.UnseenErrorException;
 import io.github.volatilesnapshotter.superblock.Watch;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
@@ -83,6 +84,19 @@ public final class RunningSnapshotter implements AutoCloseable {
         return new RunningSnapshotter(opened, store, settings, layout, metrics);
     }
 
+    /** The records lie on the superblock too. */
+    private final class EpochListener implements ErrorEpoch.Listener {
+        @Override
+        public void look(ErrorEpoch epoch) {
+            inquiry.lookAtEpoch(epoch.errno());
+        }
+
+        @Override
+        public void cleared(ErrorEpoch epoch) {
+            store.distrustDisk();
+        }
+    }
+
     private static void lock(Path file, String what, Opened opened) throws SyscallException, StartException {
         Fd lock = Fd.openReadWrite(file);
         opened.add(lock::close);
@@ -116,7 +130,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         opened.add(uppers::close);
         opened.add(superblock::close);
         opened.add(watch::close);
-        superblock.setListener(epoch -> inquiry.lookAtEpoch(epoch.errno()));
+        superblock.setListener(new EpochListener());
     }
 
     private void recover(Layout layout) throws SyscallException, UnseenErrorException {

@@ -18,5 +18,8 @@ public record ErrorEpoch(Device device, Errno errno, Instant detectedAt) {
          * again after; must not mount anything on it.
          */
         void look(ErrorEpoch epoch);
+
+        /** The error is cleared, everybody was asked. Called with the epoch lock held; must return at once. */
+        default void cleared(ErrorEpoch epoch) {}
     }
 }

@@ -264,6 +264,7 @@ public final class WatchedSuperblock implements AutoCloseable {
         renewSentinel();
         metrics.unseenErrorCleared();
         listener.look(epoch);
+        listener.cleared(epoch);
         LOG.log(INFO, "writeback error cleared", "device", device);
     }
 
