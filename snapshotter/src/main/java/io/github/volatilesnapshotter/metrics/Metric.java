@@ -16,6 +16,10 @@ enum Metric {
     STATE(Type.GAUGE, "superblock.state", "1 for the state that a superblock is in", "device", "state"),
     TRANSITIONS(Type.COUNTER, "superblock.transitions", "Changes of a superblock's state, by the new state", "state"),
     WRITE_PROBE(Type.TIMER, "write.probe", "Time of a write probe, from its begin until it came back"),
+    PLACED_ELSEWHERE(
+            Type.COUNTER,
+            "placed.durable",
+            "Volatile snapshots that got a plain overlay because their filesystem was sick"),
     LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),

@@ -81,6 +81,7 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
     private final Counter rejectedPeers = counter(Metric.REJECTED_PEERS, List.of());
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
+    private final Counter placedElsewhere = counter(Metric.PLACED_ELSEWHERE, List.of());
     private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
     private final Timer commit = timer(Metric.COMMIT, DISK_BUCKETS, List.of());
     private final Timer probe = timer(Metric.PROBE, DISK_BUCKETS, List.of());
@@ -164,6 +165,11 @@ public final class Metrics implements AutoCloseable {
     /** A write probe came back after this long. */
     public void writeProbeTook(long nanoseconds) {
         writeProbe.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** A snapshot that would have been volatile was placed on a plain overlay, because its filesystem was sick. */
+    public void placedElsewhere() {
+        placedElsewhere.increment();
     }
 
     /** A superblock is in this state now, and was in another before. */

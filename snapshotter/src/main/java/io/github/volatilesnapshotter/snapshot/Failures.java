@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.snapshot;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.Poison;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import java.util.Set;
@@ -55,7 +56,11 @@ final class Failures {
         return new SnapshotException(Category.NOT_FOUND, "snapshot " + key + " does not exist");
     }
 
-    static SnapshotException alreadyExists(String key) {
-        return new SnapshotException(Category.ALREADY_EXISTS, "snapshot " + key + " exists already");
+    static SnapshotException poisoned(String key, Poison poison) {
+        String errno = poison.errno().isEmpty() ? "" : " (" + poison.errno() + ")";
+        return new SnapshotException(
+                Category.FAILED_PRECONDITION,
+                "snapshot " + key + " is poisoned: " + poison.reason() + errno + " on " + poison.device() + " at "
+                        + poison.at());
     }
 }

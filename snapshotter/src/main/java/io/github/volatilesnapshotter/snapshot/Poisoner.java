@@ -52,6 +52,14 @@ final class Poisoner {
         return Optional.ofNullable(snapshot.poison() != null ? snapshot.poison() : unrecorded.get(snapshot.id()));
     }
 
+    /** @throws SnapshotException FAILED_PRECONDITION if the snapshot is poisoned */
+    void refusePoisoned(SnapshotRecord snapshot) throws SnapshotException {
+        Optional<Poison> poison = of(snapshot);
+        if (poison.isPresent()) {
+            throw Failures.poisoned(snapshot.key(), poison.get());
+        }
+    }
+
     /** One snapshot and what is wrong with it. */
     record Verdict(long id, PoisonReason reason, @Nullable Errno errno, String device) {}
 
@@ -84,7 +92,7 @@ final class Poisoner {
         }
         Map<Long, Poison> pending = Map.copyOf(unrecorded);
         try {
-            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+            int _ = store.<Integer, RuntimeException>orderedNow(transaction -> {
                 pending.forEach((id, poison) -> transaction
                         .find((long) id)
                         .filter(Poisoner::canBePoisoned)

@@ -41,7 +41,7 @@ final class Recovery {
     private final Poisoner poisoner;
     private final Trash trash;
     private final SnapshotMounts mounts;
-    private final OverlaySnapshotter.Machine machine;
+    private final Machine machine;
 
     private final Map<Path, MountInfo> mounted = new HashMap<>();
     private final List<Poisoner.Verdict> verdicts = new ArrayList<>();
@@ -49,13 +49,7 @@ final class Recovery {
     private int remounted;
     private int orphans;
 
-    Recovery(
-            Layout layout,
-            SnapshotStore store,
-            Uppers uppers,
-            Poisoner poisoner,
-            Trash trash,
-            OverlaySnapshotter.Machine machine) {
+    Recovery(Layout layout, SnapshotStore store, Uppers uppers, Poisoner poisoner, Trash trash, Machine machine) {
         this.layout = layout;
         this.store = store;
         this.uppers = uppers;

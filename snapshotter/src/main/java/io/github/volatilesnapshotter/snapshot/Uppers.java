@@ -136,6 +136,13 @@ final class Uppers implements AutoCloseable {
         trash.throwAway(layout.snapshot(id));
     }
 
+    /** Releases {@code id}, whose upper is a layer now, and takes out of sight what a layer does not need. */
+    void becomeLayer(long id) throws SyscallException {
+        release(id);
+        trash.throwAway(layout.work(id));
+        trash.throwAway(layout.merged(id));
+    }
+
     /** Closes every descriptor and leaves every mount: containers run on them. */
     @Override
     public void close() {

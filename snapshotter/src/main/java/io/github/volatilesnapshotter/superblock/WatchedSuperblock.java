@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -173,17 +174,21 @@ public final class WatchedSuperblock implements AutoCloseable {
     }
 
     /**
-     * Refuses what would write while nothing can be written.
+     * Refuses what needs another state than the present one.
      *
-     * @throws SuperblockUnavailableException if the superblock has failed or hangs, with the reason
+     * @throws SuperblockUnavailableException with device, state, errno and reason
      */
-    public void requireChanges() throws SuperblockUnavailableException {
-        State now = machine.state();
-        if (!now.takesChanges()) {
-            Errno errno = machine.failure().map(Failure::errno).orElse(Errno.EIO);
-            throw new SuperblockUnavailableException(
-                    "device " + device + " has " + now.word() + ": " + machine.reason(), device, errno, null);
+    public void requireState(Predicate<State> fits) throws SuperblockUnavailableException {
+        if (!fits.test(machine.state())) {
+            throw unavailable();
         }
+    }
+
+    /** For whoever is refused because of the present state. */
+    public SuperblockUnavailableException unavailable() {
+        Errno errno = machine.failure().map(Failure::errno).orElse(Errno.EIO);
+        return new SuperblockUnavailableException(
+                "device " + device + " is " + machine.state().word() + ": " + machine.reason(), device, errno, null);
     }
 
     /**
