@@ -20,6 +20,10 @@ enum Metric {
             Type.COUNTER,
             "placed.durable",
             "Volatile snapshots that got a plain overlay because their filesystem was sick"),
+    TRACE(Type.GAUGE, "error.trace", "1 while the kernel's trace of writeback errors is read, 0 where it can't be"),
+    FAILED_WRITEBACKS(
+            Type.COUNTER, "failed.writebacks", "Inodes of which the kernel's trace said that a writeback failed"),
+    TRACE_LOST(Type.COUNTER, "error.trace.lost", "Events of that trace that the kernel dropped"),
     LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),

@@ -82,6 +82,8 @@ public final class Metrics implements AutoCloseable {
     private final Counter rejectedPeers = counter(Metric.REJECTED_PEERS, List.of());
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
     private final Counter placedElsewhere = counter(Metric.PLACED_ELSEWHERE, List.of());
+    private final Counter failedWritebacks = counter(Metric.FAILED_WRITEBACKS, List.of());
+    private final Counter traceEventsLost = counter(Metric.TRACE_LOST, List.of());
     private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
     private final Timer commit = timer(Metric.COMMIT, DISK_BUCKETS, List.of());
     private final Timer probe = timer(Metric.PROBE, DISK_BUCKETS, List.of());
@@ -170,6 +172,21 @@ public final class Metrics implements AutoCloseable {
     /** A snapshot that would have been volatile was placed on a plain overlay, because its filesystem was sick. */
     public void placedElsewhere() {
         placedElsewhere.increment();
+    }
+
+    /** Shows whether the kernel's trace of writeback errors is read; called from the scraping thread. */
+    public void errorTrace(BooleanSupplier isRead) {
+        gauge(Metric.TRACE, List.of(), () -> isRead.getAsBoolean() ? 1 : 0);
+    }
+
+    /** The kernel's trace named this many inodes whose writeback failed. */
+    public void failedWritebacks(int inodes) {
+        failedWritebacks.increment(inodes);
+    }
+
+    /** The kernel dropped events of its trace, because they came faster than they were read. */
+    public void traceEventsLost(long events) {
+        traceEventsLost.increment(events);
     }
 
     /** A superblock is in this state now, and was in another before. */

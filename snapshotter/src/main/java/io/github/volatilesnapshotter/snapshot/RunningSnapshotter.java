@@ -17,6 +17,7 @@ import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.superblock.ErrorEpoch;
+import io.github.volatilesnapshotter.superblock.FailedWriteback;
 import io.github.volatilesnapshotter.superblock.Failure;
 import io.github.volatilesnapshotter.superblock.State;
 import io.github.volatilesnapshotter.superblock.SuperblockListener;
@@ -102,6 +103,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         }
 
         @Override
+        public void damaged(List<FailedWriteback> failures) {}
+
+        @Override
         public void cleared(ErrorEpoch epoch) {
             // The records lie on the superblock too.
             store.distrustDisk();
@@ -156,7 +160,7 @@ public final class RunningSnapshotter implements AutoCloseable {
                 machine,
                 new Admission(superblock, settings, metrics),
                 metrics);
-        this.watch = new Watch(superblock, poisoner::recordAll);
+        this.watch = Watch.of(superblock, metrics, poisoner::recordAll);
         opened.add(trash::close);
         opened.add(layerSync::close);
         opened.add(uppers::close);

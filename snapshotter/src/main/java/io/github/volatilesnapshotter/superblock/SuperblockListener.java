@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.superblock;
 
+import java.util.List;
+
 /** Whoever has overlays on a superblock. Called from several threads; must not mount anything on it nor wait for it. */
 public interface SuperblockListener {
     /**
@@ -7,6 +9,12 @@ public interface SuperblockListener {
      * in between is in the overlays' samples and not in the new sentinel's.
      */
     void look(ErrorEpoch epoch);
+
+    /**
+     * Name the files whose writeback failed, for people. Comes after {@link #look}, on a thread on which it may wait for the disk; after
+     * a storm of errors only the first of them are given.
+     */
+    void damaged(List<FailedWriteback> failures);
 
     /** The error is cleared and a new sentinel stands. */
     void cleared(ErrorEpoch epoch);

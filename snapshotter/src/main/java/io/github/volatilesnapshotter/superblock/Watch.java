@@ -3,36 +3,62 @@ package io.github.volatilesnapshotter.superblock;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
 
-import java.util.concurrent.Semaphore;
+import io.github.volatilesnapshotter.linux.EventFd;
+import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.Poll;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Looks at a superblock, on a thread of its own: at a steady pace, and at once when something says that there is something to see.
- * Nothing that this thread does waits for the watched disk.
+ * Looks at a superblock, on a thread of its own: at once when the kernel says that something went wrong, and at a steady pace for the
+ * case that it does not say it. Nothing that this thread does waits for the watched disk, but for the record of a poison where the
+ * records lie on it.
  */
 public final class Watch implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Watch.class.getName());
 
-    private static final long STOP_WAIT_MILLIS = 1_000;
+    private static final Duration STOP_WAIT = Duration.ofSeconds(2);
 
     private final WatchedSuperblock superblock;
+    private final ErrorSignals signals;
+    private final EventFd woken;
+    private final List<Fd> polled = new ArrayList<>();
     private final Runnable afterEachLook;
     private final Thread thread;
-    private final Semaphore woken = new Semaphore(0);
 
     private volatile boolean isClosed;
     private volatile long lastLookNanos = System.nanoTime();
     private long lastProbeNanos = System.nanoTime();
 
-    /** @param afterEachLook called on the watch's thread */
-    public Watch(WatchedSuperblock superblock, Runnable afterEachLook) {
+    private Watch(WatchedSuperblock superblock, ErrorSignals signals, EventFd woken, Runnable afterEachLook) {
         this.superblock = superblock;
+        this.signals = signals;
+        this.woken = woken;
         this.afterEachLook = afterEachLook;
         this.thread = Thread.ofPlatform()
                 .name("superblock-watch-" + superblock.device())
                 .daemon()
                 .unstarted(this::loop);
-        superblock.setWake(woken::release);
+        polled.add(woken.fd());
+        polled.addAll(signals.descriptors());
+    }
+
+    /**
+     * A watch that does not look yet; what the kernel says from now on is kept for its first look.
+     *
+     * @param afterEachLook called on the watch's thread
+     */
+    public static Watch of(WatchedSuperblock superblock, Metrics metrics, Runnable afterEachLook)
+            throws SyscallException {
+        EventFd woken = EventFd.create();
+        Watch watch = new Watch(
+                superblock, ErrorSignals.open(superblock.pool(), superblock.mount(), metrics), woken, afterEachLook);
+        superblock.setWake(watch::wake);
+        return watch;
     }
 
     public void start() {
@@ -44,44 +70,92 @@ public final class Watch implements AutoCloseable {
         return System.nanoTime() - lastLookNanos;
     }
 
+    /** Synchronized with the end, so that a number that was given to another file meanwhile is never written to. */
+    private synchronized void wake() {
+        try {
+            if (woken.fd().isOpen()) {
+                woken.signal();
+            }
+        } catch (SyscallException e) {
+            // It looks at its next turn in any case.
+            LOG.log(WARNING, "the watch can't be woken", "failure", e);
+        }
+    }
+
     @SuppressWarnings("CatchingUnchecked") // a watch that ended would be the worst that can happen
     private void loop() {
         while (!isClosed) {
             try {
-                var _ = woken.tryAcquire(superblock.nanosToNextLook(), TimeUnit.NANOSECONDS);
-                woken.drainPermits();
-                look();
-            } catch (InterruptedException e) {
-                return;
-            } catch (RuntimeException | Error e) {
+                // Rounded up: a wait of 0 ms would turn again and again until it is time.
+                long waitMillis = TimeUnit.NANOSECONDS.toMillis(superblock.nanosToNextLook()) + 1;
+                List<Fd> readable = Poll.awaitReadable(polled, (int) Math.min(waitMillis, Integer.MAX_VALUE));
+                if (!isClosed) {
+                    look(readable);
+                }
+            } catch (SyscallException | RuntimeException | Error e) {
                 LOG.log(ERROR, "looking at superblock " + superblock.device() + " failed", e);
+                pause();
             }
         }
     }
 
-    private void look() {
+    /** Whatever fails now would fail again at once. */
+    private void pause() {
+        try {
+            var _ = Poll.awaitReadable(List.of(), (int) superblock.settings().intervalMillis());
+        } catch (SyscallException e) {
+            Thread.yield();
+        }
+    }
+
+    private void look(List<Fd> readable) throws SyscallException {
+        if (readable.contains(woken.fd())) {
+            woken.drain();
+        }
+        if (readable.size() > (readable.contains(woken.fd()) ? 1 : 0)) {
+            ErrorSignals.Said said = signals.read();
+            if (!said.failures().isEmpty()) {
+                superblock.writebackFailed(said.failures());
+            }
+            if (said.hasFileSystemError()) {
+                superblock.suspect();
+            }
+        }
+        probeIfDue();
+        superblock.look();
+        afterEachLook.run();
+        lastLookNanos = System.nanoTime();
+    }
+
+    private void probeIfDue() {
         long now = System.nanoTime();
         if (now - lastProbeNanos
                 >= TimeUnit.MILLISECONDS.toNanos(superblock.settings().probeIntervalMillis())) {
             lastProbeNanos = now;
             superblock.suspect();
         }
-        superblock.look();
-        afterEachLook.run();
-        lastLookNanos = System.nanoTime();
     }
 
-    /** Stops looking; waits a bounded time for a look that is under way. */
+    /** Stops looking and removes the trace; waits a bounded time for a look that is under way. */
     @Override
     public void close() {
+        if (isClosed) {
+            return;
+        }
         isClosed = true;
-        woken.release();
+        wake();
         try {
-            if (!thread.join(java.time.Duration.ofMillis(STOP_WAIT_MILLIS))) {
-                LOG.log(WARNING, "a look is left behind", "device", superblock.device());
+            if (thread.isAlive() && !thread.join(STOP_WAIT)) {
+                LOG.log(WARNING, "a look is left behind, with its trace", "device", superblock.device());
+                return;
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+            return;
+        }
+        signals.close();
+        synchronized (this) {
+            woken.close();
         }
     }
 }

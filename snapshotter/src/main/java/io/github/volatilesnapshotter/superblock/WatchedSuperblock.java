@@ -6,6 +6,7 @@ import static java.lang.System.Logger.Level.WARNING;
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Ext4Errors;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.OverlayLayers;
@@ -13,8 +14,8 @@ import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
-import java.util.OptionalLong;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
@@ -48,9 +49,12 @@ public final class WatchedSuperblock implements AutoCloseable {
     private static final int MAX_TRIES = 3;
 
     private static final long EPOCH_WAIT_MILLIS = 10_000;
+    private static final int TRACE_LEAD_MICROS = 2_000;
+    private static final long TRACE_LEAD_NANOS = TimeUnit.MICROSECONDS.toNanos(TRACE_LEAD_MICROS);
 
     private final Device device;
     private final Path pool;
+    private final MountInfo mount;
     private final Sentinel.Places places;
     private final OverlayMounter mounter;
     private final WatchSettings settings;
@@ -58,6 +62,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     private final StateMachine machine;
     private final ErrorEpochs epochs;
     private final WriteProbe probe;
+    private final FailureNames names;
 
     private volatile @Nullable SuperblockListener listener;
     private volatile Runnable wake = () -> {};
@@ -68,13 +73,14 @@ public final class WatchedSuperblock implements AutoCloseable {
     private boolean isGoneTold;
 
     private WatchedSuperblock(
-            Device device,
+            MountInfo mount,
             Path pool,
             Sentinel.Places places,
             OverlayMounter mounter,
             WatchSettings settings,
             Metrics metrics) {
-        this.device = device;
+        this.device = mount.device();
+        this.mount = mount;
         this.pool = pool;
         this.places = places;
         this.mounter = mounter;
@@ -83,7 +89,8 @@ public final class WatchedSuperblock implements AutoCloseable {
         this.machine = new StateMachine(device, System::nanoTime, this::changed);
         this.epochs = new ErrorEpochs(device, pool, places, mounter, machine, metrics, () -> wake.run());
         this.probe = new WriteProbe(
-                "superblock-probe-" + device, new WriteAttempt(pool, OptionalLong::empty), () -> wake.run());
+                "superblock-probe-" + device, new WriteAttempt(pool, () -> Ext4Errors.count(device)), () -> wake.run());
+        this.names = new FailureNames(device, this::name, metrics);
     }
 
     /**
@@ -97,9 +104,9 @@ public final class WatchedSuperblock implements AutoCloseable {
             Path pool, Path lower, Path stateDirectory, OverlayMounter mounter, WatchSettings settings, Metrics metrics)
             throws SyscallException {
         // From mountinfo and not from st_dev: on btrfs a subvolume's st_dev is not the superblock's.
-        Device device = MountInfo.containing(pool).device();
-        Sentinel.Places places = Sentinel.Places.of(pool, lower, stateDirectory, device);
-        return new WatchedSuperblock(device, pool, places, mounter, settings, metrics);
+        MountInfo mount = MountInfo.containing(pool);
+        Sentinel.Places places = Sentinel.Places.of(pool, lower, stateDirectory, mount.device());
+        return new WatchedSuperblock(mount, pool, places, mounter, settings, metrics);
     }
 
     /** What was known of the superblock when the daemon started. */
@@ -153,6 +160,15 @@ public final class WatchedSuperblock implements AutoCloseable {
         return device;
     }
 
+    Path pool() {
+        return pool;
+    }
+
+    /** That the pool lies on. */
+    MountInfo mount() {
+        return mount;
+    }
+
     WatchSettings settings() {
         return settings;
     }
@@ -189,6 +205,25 @@ public final class WatchedSuperblock implements AutoCloseable {
         Errno errno = machine.failure().map(Failure::errno).orElse(Errno.EIO);
         return new SuperblockUnavailableException(
                 "device " + device + " is " + machine.state().word() + ": " + machine.reason(), device, errno, null);
+    }
+
+    /**
+     * The kernel has traced failed writebacks on this superblock, or on its block device. The event precedes the error's mark on the
+     * superblock by some instructions of another processor: the sentinel is asked until it knows, for at most {@value
+     * #TRACE_LEAD_MICROS} us.
+     */
+    void writebackFailed(List<FailedWriteback> failures) {
+        probe.request();
+        if (failures.stream().allMatch(FailedWriteback::isOfBlockDevice)) {
+            // ext4's journal writes so, and has a mark of its own: the probe finds what comes of it.
+            epochs.notice();
+        } else {
+            long begunNanos = System.nanoTime();
+            while (!epochs.notice() && System.nanoTime() - begunNanos < TRACE_LEAD_NANOS) {
+                Thread.onSpinWait();
+            }
+        }
+        names.add(failures);
     }
 
     /**
@@ -232,6 +267,13 @@ public final class WatchedSuperblock implements AutoCloseable {
         if (failure.get().isGone() && !isGoneTold && told != null) {
             isGoneTold = true;
             told.gone(failure.get());
+        }
+    }
+
+    private void name(List<FailedWriteback> failures) {
+        SuperblockListener told = listener;
+        if (told != null) {
+            told.damaged(failures);
         }
     }
 
@@ -338,6 +380,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     /** Leaves the sentinel mounted: it watches until the next daemon comes. */
     @Override
     public void close() {
+        names.close();
         probe.close();
         epochs.close();
     }
