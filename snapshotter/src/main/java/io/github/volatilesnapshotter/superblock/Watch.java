@@ -12,6 +12,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Looks at a superblock, on a thread of its own: at once when the kernel says that something went wrong, and at a steady pace for the
@@ -94,17 +95,10 @@ public final class Watch implements AutoCloseable {
                 }
             } catch (SyscallException | RuntimeException | Error e) {
                 LOG.log(ERROR, "looking at superblock " + superblock.device() + " failed", e);
-                pause();
+                // Whatever fails now would fail again at once.
+                LockSupport.parkNanos(
+                        TimeUnit.MILLISECONDS.toNanos(superblock.settings().intervalMillis()));
             }
-        }
-    }
-
-    /** Whatever fails now would fail again at once. */
-    private void pause() {
-        try {
-            var _ = Poll.awaitReadable(List.of(), (int) superblock.settings().intervalMillis());
-        } catch (SyscallException e) {
-            Thread.yield();
         }
     }
 
