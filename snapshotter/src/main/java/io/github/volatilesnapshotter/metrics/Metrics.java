@@ -186,7 +186,7 @@ public final class Metrics implements AutoCloseable {
 
     /** The kernel dropped events of its trace, because they came faster than they were read. */
     public void traceEventsLost(long events) {
-        traceEventsLost.increment(events);
+        traceEventsLost.increment((double) events);
     }
 
     /** A superblock is in this state now, and was in another before. */
