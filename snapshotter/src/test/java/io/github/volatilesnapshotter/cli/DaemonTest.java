@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
@@ -10,12 +11,16 @@ import io.github.volatilesnapshotter.snapshot.StartException;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.net.StandardProtocolFamily;
+import java.net.URI;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -109,10 +114,72 @@ class DaemonTest {
             Config withTakenPort = withMetrics("0.0.0.0:" + taken.getLocalPort());
             daemon = new Daemon(withTakenPort, true);
 
-            assertThatExceptionOfType(IOException.class).isThrownBy(daemon::start);
+            assertThatExceptionOfType(IOException.class)
+                    .isThrownBy(daemon::start)
+                    .withMessageContaining("metrics address 0.0.0.0:" + taken.getLocalPort());
 
-            assertThat(config.socket()).doesNotExist();
+            assertThat(daemon.state()).isEqualTo(Daemon.State.STOPPED);
+            assertThat(directory).isEmptyDirectory();
         }
+    }
+
+    @Test
+    void a_stop_during_the_start_ends_it_and_stops_what_has_started() throws Exception {
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        Thread starting = Thread.ofPlatform()
+                .uncaughtExceptionHandler((_, thrown) -> failure.set(thrown))
+                .start(() -> {
+                    try {
+                        daemon.start();
+                    } catch (Exception e) {
+                        failure.set(e);
+                    }
+                });
+        await().pollInterval(Duration.ofMillis(1)).until(() -> daemon.state() == Daemon.State.STARTING);
+
+        daemon.stop();
+
+        assertThat(daemon.state()).isEqualTo(Daemon.State.STOPPED);
+        daemon.awaitStop();
+        starting.join(10_000);
+        assertThat(failure.get()).isNull();
+        assertThat(config.socket()).doesNotExist();
+        // Nothing holds the locks: another one may start.
+        daemon = new Daemon(config, true);
+        daemon.start();
+    }
+
+    @Test
+    void a_daemon_that_was_stopped_before_it_was_started_does_not_start() throws Exception {
+        daemon.stop();
+
+        assertThatIllegalStateException().isThrownBy(daemon::start);
+        assertThat(directory).isEmptyDirectory();
+    }
+
+    @Test
+    void what_may_be_counted_is_shown_before_it_happens() throws Exception {
+        int port;
+        try (ServerSocket free = new ServerSocket(0)) {
+            port = free.getLocalPort();
+        }
+        daemon = new Daemon(withMetrics("127.0.0.1:" + port), true);
+        daemon.start();
+
+        String metrics = new String(
+                URI.create("http://127.0.0.1:" + port + "/metrics")
+                        .toURL()
+                        .openStream()
+                        .readAllBytes(),
+                StandardCharsets.UTF_8);
+
+        for (String reason : List.of("writeback-error", "crash", "unverifiable", "missing")) {
+            assertThat(metrics).contains("volatile_snapshotter_poisoned_total{reason=\"" + reason + "\"} 0.0");
+        }
+        assertThat(metrics)
+                .contains("volatile_snapshotter_rpc_rejected_total{lane=\"commit\"} 0.0")
+                .contains("volatile_snapshotter_rpc_unexpected_total{method=\"Prepare\"} 0.0")
+                .contains("volatile_snapshotter_kills_total{outcome=\"sent\"} 0.0");
     }
 
     @Test
