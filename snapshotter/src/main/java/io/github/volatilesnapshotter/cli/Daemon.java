@@ -11,8 +11,11 @@ import io.github.volatilesnapshotter.snapshot.SnapshotterSettings;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
+import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.concurrent.Callable;
@@ -212,16 +215,28 @@ final class Daemon {
         return opened != null && opened.isServing();
     }
 
-    private SnapshotterSettings settings() {
+    private SnapshotterSettings settings() throws IOException {
         return new SnapshotterSettings(
-                config.root(),
-                config.state(),
+                real(config.root()),
+                real(config.state()),
                 config.volatileUppers().byDefault(),
                 config.layers().commitTimeoutMillis(),
                 KEY_WAIT_MILLIS,
                 CLEANUP_TIMEOUT_MILLIS,
                 config.usage().cacheMillis(),
                 config.watch().intervalMillis());
+    }
+
+    /**
+     * The path without symbolic links, whether it is there yet or not: a restarted daemon looks for its mounts in the kernel's list,
+     * which has only such paths.
+     */
+    private static Path real(Path path) throws IOException {
+        Path parent = path.getParent();
+        if (parent == null || Files.exists(path)) {
+            return path.toRealPath();
+        }
+        return real(parent).resolve(path.getFileName());
     }
 
     private void stopSnapshotter(RunningSnapshotter snapshotter) throws Exception {

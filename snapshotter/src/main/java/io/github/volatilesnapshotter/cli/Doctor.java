@@ -89,6 +89,8 @@ final class Doctor {
         try (BorrowedDirectory root = BorrowedDirectory.of(config.root(), 0711)) {
             StartChecks.check(root.path());
             return root.path() + " lies on a filesystem that can hold uppers";
+        } catch (SyscallException e) {
+            throw new Finding(e.getMessage() + "; run as root, or give another directory with --root");
         }
     }
 

@@ -7,7 +7,19 @@ import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Mounting;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.PrepareSnapshotRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.SnapshotsGrpc;
+import io.github.volatilesnapshotter.snapshot.Labels;
 import io.github.volatilesnapshotter.snapshot.StartException;
+import io.grpc.ManagedChannel;
+import io.grpc.netty.NettyChannelBuilder;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollDomainSocketChannel;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.unix.DomainSocketAddress;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.net.StandardProtocolFamily;
@@ -20,6 +32,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -60,8 +73,16 @@ class DaemonTest {
 
     @AfterEach
     void stop() throws Exception {
-        daemon.stop();
-        assertThat(mountsBelow(directory)).isEmpty();
+        try {
+            daemon.stop();
+            assertThat(mountsBelow(directory)).isEmpty();
+        } finally {
+            for (MountInfo mount : MountInfo.ofSelf()) {
+                if (mount.mountPoint().startsWith(directory + "/")) {
+                    Mounting.detach(Path.of(mount.mountPoint()));
+                }
+            }
+        }
     }
 
     @Test
@@ -158,6 +179,24 @@ class DaemonTest {
     }
 
     @Test
+    void a_restart_finds_its_mounts_behind_symbolic_links() throws Exception {
+        Files.createDirectory(directory.resolve("disk"));
+        Files.createSymbolicLink(directory.resolve("link"), directory.resolve("disk"));
+        config = below(directory.resolve("link"));
+        Daemon first = new Daemon(config, false);
+        first.start();
+        prepare("ns/1/container");
+        first.stop();
+        daemon = new Daemon(config, true);
+
+        daemon.start();
+
+        try (SocketClient client = new SocketClient(config.socket())) {
+            assertThat(client.stat("ns/1/container").getLabelsMap()).doesNotContainKey(Labels.POISONED);
+        }
+    }
+
+    @Test
     void what_may_be_counted_is_shown_before_it_happens() throws Exception {
         int port;
         try (ServerSocket free = new ServerSocket(0)) {
@@ -188,6 +227,42 @@ class DaemonTest {
         daemon.stop();
 
         assertThatIllegalStateException().isThrownBy(daemon::start).withMessageContaining("STOPPED");
+    }
+
+    private void prepare(String key) {
+        MultiThreadIoEventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
+        ManagedChannel channel = NettyChannelBuilder.forAddress(
+                        new DomainSocketAddress(config.socket().toFile()))
+                .channelType(EpollDomainSocketChannel.class)
+                .eventLoopGroup(eventLoops)
+                .withOption(ChannelOption.SO_KEEPALIVE, null)
+                .overrideAuthority("localhost")
+                .usePlaintext()
+                .build();
+        try {
+            SnapshotsGrpc.newBlockingStub(channel)
+                    .withDeadlineAfter(10, TimeUnit.SECONDS)
+                    .prepare(PrepareSnapshotRequest.newBuilder().setKey(key).build());
+        } finally {
+            channel.shutdownNow();
+            eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS).syncUninterruptibly();
+        }
+    }
+
+    private Config below(Path place) {
+        return new Config(
+                place.resolve("root"),
+                place.resolve("state"),
+                config.address(),
+                config.grpc(),
+                config.volatileUppers(),
+                config.layers(),
+                config.watch(),
+                config.poison(),
+                config.containerd(),
+                config.metrics(),
+                config.usage(),
+                config.log());
     }
 
     private Config at(Path socket) {
