@@ -90,9 +90,9 @@ public record Config(
      *
      * @param address containerd's own socket; empty: containerd is never called
      * @param callTimeoutMillis deadline of one call
-     * @param retryTimeoutMillis how long a call is repeated while containerd is away
+     * @param retryPauseMillis the longest pause before a kill that failed is tried again
      */
-    public record Containerd(Optional<Path> address, long callTimeoutMillis, long retryTimeoutMillis) {}
+    public record Containerd(Optional<Path> address, long callTimeoutMillis, long retryPauseMillis) {}
 
     /**
      * {@code [metrics]}.
@@ -122,7 +122,7 @@ public record Config(
                 new Layers(120_000),
                 new Watch(1_000, 10_000, 5_000),
                 new Poison(Poison.Mode.KILL),
-                new Containerd(Optional.empty(), 10_000, 60_000),
+                new Containerd(Optional.empty(), 10_000, 30_000),
                 new Metrics(Optional.empty()),
                 new Usage(2_000),
                 new Log(Level.INFO));

@@ -56,9 +56,11 @@ public final class Metrics implements AutoCloseable {
         SENT,
         /** containerd knows no such task: nothing runs on the snapshot. */
         NOTHING_RUNS,
-        /** Refused, or containerd was away for longer than the retries last. */
+        /** The snapshot was removed before the kill could be sent. */
+        SNAPSHOT_REMOVED,
+        /** One try was refused, or containerd is away: it is repeated. */
         FAILED,
-        /** The reactor's queue was full. */
+        /** A queue of the reactor was full, or it is stopping: the next daemon hears of it again. */
         DROPPED,
         /** Mode {@code report}: not asked for. */
         ONLY_REPORTED
@@ -112,6 +114,24 @@ public final class Metrics implements AutoCloseable {
                 .computeIfAbsent(method, _ -> new ConcurrentHashMap<>())
                 .computeIfAbsent(status, _ -> timer(Metric.RPC, RPC_BUCKETS, tags(Metric.RPC, method, status)))
                 .record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /**
+     * Shows 0 for the calls refused in a lane: a series that appears with its first event makes Prometheus' {@code increase()} miss
+     * that one.
+     */
+    public void announceRejections(String lane) {
+        rejectedCalls.of(lane);
+    }
+
+    /** Shows 0 for the unexpected failures of a method, for the same reason. */
+    public void announceFailures(String method) {
+        unexpectedFailures.of(method);
+    }
+
+    /** Shows 0 for the snapshots poisoned for a reason, for the same reason. */
+    public void announcePoison(String reason) {
+        poisoned.of(reason);
     }
 
     /** A call was refused because its lane's queue was full. */
