@@ -110,7 +110,7 @@ final class SignalFigures {
         disk.syncfs();
         disk.dropCaches();
         long missing = Integer.MAX_VALUE;
-        for (String cache : new String[] {"cold", "warm"}) {
+        for (String cache : new String[] {"after drop_caches", "with cached directories"}) {
             long start = System.nanoTime();
             List<Found> found = files.find(some, List.of(upper), new Bounds(1 << 20, LONGEST_WAIT_MILLIS));
             System.out.printf(
@@ -136,7 +136,7 @@ final class SignalFigures {
                 what,
                 nanos.size(),
                 nanos.get(nanos.size() / 2) / 1e3,
-                nanos.get(nanos.size() * 99 / 100) / 1e3,
+                nanos.get((nanos.size() * 99 + 99) / 100 - 1) / 1e3,
                 nanos.getLast() / 1e3);
     }
 }
