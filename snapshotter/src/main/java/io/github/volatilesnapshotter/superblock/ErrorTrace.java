@@ -35,7 +35,7 @@ public final class ErrorTrace implements AutoCloseable {
     private static final Pattern LOST = Pattern.compile("\\[LOST (?:(\\d{1,18}) )?EVENTS\\]");
     /** What precedes, a process's name among it, is not looked at. */
     private static final Pattern LINE = Pattern.compile(
-            " (\\d{1,9})\\.(\\d{6}): filemap_set_wb_err: dev=(\\d{1,9}:\\d{1,9}) ino=0x(\\p{XDigit}{1,16})");
+            " (\\d{1,9})\\.(\\d{6}): filemap_set_wb_err: dev=(\\d{1,9}:\\d{1,9}) ino=0x(\\p{XDigit}{1,16})(?!\\p{XDigit})");
 
     private final TraceInstance instance;
     private final Fd pipe;
