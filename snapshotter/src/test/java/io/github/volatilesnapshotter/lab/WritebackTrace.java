@@ -46,7 +46,7 @@ public final class WritebackTrace implements AutoCloseable {
     }
 
     /** Traces errors of this disk, of its files and of its metadata, from now on. */
-    public static WritebackTrace of(FaultyDisk disk) throws IOException {
+    public static WritebackTrace of(Disk disk) throws IOException {
         // A mount of its own shows the same instances, and is there also where nobody mounted tracefs.
         Path tracefs = Files.createTempDirectory("tracefs-");
         Command.run("mount", "-t", "tracefs", "tracefs", tracefs.toString());
@@ -66,7 +66,7 @@ public final class WritebackTrace implements AutoCloseable {
         }
     }
 
-    private static long superblockNumber(FaultyDisk disk) {
+    private static long superblockNumber(Disk disk) {
         String[] number = disk.number().split(":", 2);
         return (Long.parseLong(number[0]) << MINOR_BITS) | Long.parseLong(number[1]);
     }

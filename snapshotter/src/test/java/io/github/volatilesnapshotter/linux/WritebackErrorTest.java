@@ -4,6 +4,7 @@ import static io.github.volatilesnapshotter.linux.KernelAssertions.assertErrno;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.linux.OverlayMounterTest.Way;
 import java.io.IOException;
@@ -23,13 +24,13 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** What a real writeback error does to the calls of this package. */
 @Tag("kernel")
 @ParameterizedClass
-@EnumSource(FaultyDisk.FileSystem.class)
+@EnumSource(Disk.FileSystem.class)
 class WritebackErrorTest {
     private static final int FILE_BYTES = 1 << 20;
     private static final int MOST_FILES = 64;
 
     @Parameter
-    FaultyDisk.FileSystem fileSystem;
+    Disk.FileSystem fileSystem;
 
     @AutoClose
     FaultyDisk disk;

@@ -5,8 +5,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.github.volatilesnapshotter.lab.Command;
+import io.github.volatilesnapshotter.lab.Disk.FileSystem;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
-import io.github.volatilesnapshotter.lab.FaultyDisk.FileSystem;
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
+import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
@@ -54,23 +55,23 @@ class PoisonTest {
     private static void loseAWrite(FaultyDisk disk) throws IOException {
         Path file = disk.root().resolve("lost-" + System.nanoTime());
         disk.startFailing();
-        FaultyDisk.writeDirty(file, MEBIBYTE);
-        assertThatThrownBy(() -> FaultyDisk.fsync(file)).isInstanceOf(IOException.class);
+        Disk.writeDirty(file, MEBIBYTE);
+        assertThatThrownBy(() -> Disk.fsync(file)).isInstanceOf(IOException.class);
         disk.heal();
     }
 
     @ParameterizedTest
-    @EnumSource(FaultyDisk.FileSystem.class)
+    @EnumSource(Disk.FileSystem.class)
     void a_failed_writeback_poisons_what_was_mounted_before_it_and_nothing_that_is_mounted_after(
-            FaultyDisk.FileSystem fileSystem) throws Exception {
+            Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
                 Observer observer = Observer.on(disk)) {
             Snapshotter snapshotter = fixture.snapshotter();
             Path merged = container(fixture, "default/1/before");
             disk.startFailing();
-            FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
-            assertThatThrownBy(() -> FaultyDisk.fsync(fixture.layout().upper(1).resolve("data")))
+            Disk.writeDirty(merged.resolve("data"), MEBIBYTE);
+            assertThatThrownBy(() -> Disk.fsync(fixture.layout().upper(1).resolve("data")))
                     .isInstanceOf(IOException.class);
 
             await().atMost(BOUND).until(() -> isPoisoned(fixture, "default/1/before"));
@@ -96,7 +97,7 @@ class PoisonTest {
             assertThat(fixture.poisonings.getFirst().device()).isEqualTo(disk.number());
 
             Path fresh = container(fixture, "default/2/after");
-            FaultyDisk.writeDirty(fresh.resolve("data"), MEBIBYTE);
+            Disk.writeDirty(fresh.resolve("data"), MEBIBYTE);
             assertThat(snapshotter.mounts("default/2/after")).hasSize(1);
             assertThat(observer.sees())
                     .as("the error stays visible to those who sampled before it")
@@ -108,15 +109,15 @@ class PoisonTest {
 
     @ParameterizedTest
     @EnumSource(
-            value = FaultyDisk.FileSystem.class,
+            value = Disk.FileSystem.class,
             names = {"EXT4", "XFS", "BTRFS"})
     void a_layer_whose_data_was_lost_is_not_committed_even_if_somebody_else_consumed_the_error(
-            FaultyDisk.FileSystem fileSystem) throws Exception {
+            Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
             Path upper = layer(fixture, "extract-1");
             disk.startFailing();
-            FaultyDisk.writeDirty(upper.resolve("data"), MEBIBYTE);
+            Disk.writeDirty(upper.resolve("data"), MEBIBYTE);
             assertThatThrownBy(disk::syncfs).isInstanceOf(IOException.class);
             disk.heal();
             // The daemon tries the disk again and again, and meets the error too.
@@ -138,16 +139,16 @@ class PoisonTest {
 
     @ParameterizedTest
     @EnumSource(
-            value = FaultyDisk.FileSystem.class,
+            value = Disk.FileSystem.class,
             names = {"EXT4", "XFS", "BTRFS"})
-    void the_sync_of_a_commit_itself_may_be_what_fails(FaultyDisk.FileSystem fileSystem) throws Exception {
+    void the_sync_of_a_commit_itself_may_be_what_fails(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
             Path durable = layer(fixture, "extract-1");
             Path merged = container(fixture, "default/2/build");
             disk.startFailing();
-            FaultyDisk.writeDirty(durable.resolve("data"), MEBIBYTE);
-            FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
+            Disk.writeDirty(durable.resolve("data"), MEBIBYTE);
+            Disk.writeDirty(merged.resolve("data"), MEBIBYTE);
             for (String key : List.of("extract-1", "default/2/build")) {
                 refused(
                         Category.FAILED_PRECONDITION,
@@ -162,9 +163,8 @@ class PoisonTest {
     }
 
     @ParameterizedTest
-    @EnumSource(FaultyDisk.FileSystem.class)
-    void an_unseen_error_is_cleared_and_the_refused_mount_tried_again(FaultyDisk.FileSystem fileSystem)
-            throws Exception {
+    @EnumSource(Disk.FileSystem.class)
+    void an_unseen_error_is_cleared_and_the_refused_mount_tried_again(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
                 Observer observer = Observer.on(disk)) {
@@ -175,21 +175,21 @@ class PoisonTest {
             assertThat(observer.sees()).isTrue();
             await().atMost(BOUND).until(() -> isPoisoned(fixture, "default/1/before"));
             assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
-            FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
+            Disk.writeDirty(merged.resolve("data"), MEBIBYTE);
             fixture.layerAfterRecovery("layer");
         }
     }
 
     @ParameterizedTest
-    @EnumSource(FaultyDisk.FileSystem.class)
+    @EnumSource(Disk.FileSystem.class)
     void once_the_disk_is_well_and_the_error_cleared_the_first_layer_is_committed_at_the_first_try(
-            FaultyDisk.FileSystem fileSystem) throws Exception {
+            Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
             Snapshotter snapshotter = fixture.snapshotter();
             Path merged = container(fixture, "default/1/c");
             disk.startFailing();
-            FaultyDisk.writeDirty(merged.resolve("data"), MEBIBYTE);
+            Disk.writeDirty(merged.resolve("data"), MEBIBYTE);
             // Records that the disk loses with it: more than fit into the blocks that their log has already.
             for (int i = 0; i < 20; i++) {
                 snapshotter.update("default/1/c", Map.of("label", i + "x".repeat(3_000)), List.of());
@@ -208,8 +208,8 @@ class PoisonTest {
     }
 
     @ParameterizedTest
-    @EnumSource(FaultyDisk.FileSystem.class)
-    void an_error_while_the_daemon_is_down_is_found_at_its_start(FaultyDisk.FileSystem fileSystem) throws Exception {
+    @EnumSource(Disk.FileSystem.class)
+    void an_error_while_the_daemon_is_down_is_found_at_its_start(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
             container(fixture, "default/1/container");

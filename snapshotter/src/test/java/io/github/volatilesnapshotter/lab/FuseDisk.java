@@ -1,0 +1,231 @@
+package io.github.volatilesnapshotter.lab;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+
+/**
+ * A disk whose requests fail, are slow or hang as a test says.
+ *
+ * <p>It is a loop device over the one file of a FUSE file system, which a process of its own keeps in memory. The loop device
+ * reads and writes that file directly: with the page cache in between, a read would not reach the disk again. Each request
+ * of the file system on it is one request here, which fails as a whole.
+ *
+ * <p>While requests hang, whatever waits for the disk can't be killed; {@link #heal} and {@link #close} release it. The thread
+ * that heals must not touch the disk before: even a name has to be read from it.
+ */
+public final class FuseDisk extends Disk {
+    private final FuseDiskDirectory directory;
+    private final Thread shutdownHook;
+    private FuseDiskControl control;
+    private LoopDevice loop;
+
+    /** Which blocks fail. Data begin each sector with {@link Disk#dataMarker}. */
+    public enum Blocks {
+        /** Every block, and flushes as well. */
+        ALL,
+        /** Those of data: files of a page and more, as btrfs keeps smaller ones among its metadata. */
+        DATA,
+        /** The others: journal, log, inodes, trees, directories, and data without the marker. */
+        METADATA
+    }
+
+    private FuseDisk(FuseDiskDirectory directory, FileSystem fileSystem) {
+        super(fileSystem);
+        this.directory = directory;
+        this.shutdownHook = new Thread(this::destroyAtShutdown, "remove " + directory.path());
+        Runtime.getRuntime().addShutdownHook(shutdownHook);
+    }
+
+    /** Makes a disk of 1 GiB, which takes memory only for what is written to it, and mounts its new file system. */
+    public static FuseDisk create(FileSystem fileSystem) throws IOException {
+        Path path = Files.createTempDirectory("fuse-disk-").toRealPath();
+        FuseDisk disk = new FuseDisk(new FuseDiskDirectory(path), fileSystem);
+        try {
+            disk.make();
+            return disk;
+        } catch (IOException | RuntimeException e) {
+            try {
+                disk.close();
+            } catch (IOException closing) {
+                e.addSuppressed(closing);
+            }
+            throw e;
+        }
+    }
+
+    private void make() throws IOException {
+        directory.create();
+        control = FuseDiskControl.start(directory, BYTES);
+        loop = LoopDevice.attach(directory.image());
+        Command.run(mkfs().toArray(String[]::new));
+        mount();
+        loop.letGo();
+    }
+
+    private List<String> mkfs() {
+        // ext4 otherwise fills inode tables and the journal later, from a kernel thread: a disk that fails in between
+        // would be
+        // another one each time.
+        String ext4Options = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
+        String device = loop.path().toString();
+        return switch (fileSystem()) {
+            case EXT4 -> List.of("mkfs.ext4", "-q", "-F", "-E", ext4Options, device);
+            case EXT4_WITHOUT_JOURNAL ->
+                List.of("mkfs.ext4", "-q", "-F", "-O", "^has_journal", "-E", ext4Options, device);
+            case XFS -> List.of("mkfs.xfs", "-q", "-f", "-K", device);
+            case BTRFS -> List.of("mkfs.btrfs", "-q", "-f", "--nodiscard", device);
+        };
+    }
+
+    private void mount() throws IOException {
+        String type = fileSystem().kernelName();
+        // ext4 otherwise reads all bitmaps in the one thread that it has for all its file systems: while this disk
+        // hangs, no
+        // other could be unmounted.
+        String options = "nodiscard,noatime" + (type.equals("ext4") ? ",noinit_itable,no_prefetch_block_bitmaps" : "");
+        Command.run("mount", "-t", type, "-o", options, loop.toString(), root().toString());
+    }
+
+    @Override
+    public Path root() {
+        return directory.root();
+    }
+
+    @Override
+    public Path device() {
+        return loop.path();
+    }
+
+    /** The process that serves the disk. */
+    long pid() {
+        return control.pid();
+    }
+
+    /** Makes writes to some blocks fail with EIO. What is dirty by now is among them. Reads and other blocks stay as they are. */
+    public void fail(Blocks blocks) throws IOException {
+        control.tell("fail writes " + blocks);
+    }
+
+    /** Makes reads of some blocks fail with EIO; only what no cache holds is read from the disk, see {@link #dropCaches}. */
+    public void failReads(Blocks blocks) throws IOException {
+        control.tell("fail reads " + blocks);
+    }
+
+    /** Makes each request take this time longer. */
+    public void delay(Duration delay) throws IOException {
+        control.tell("delay requests " + delay.toNanos());
+    }
+
+    /** Makes each write and each flush take this time longer, and reads not. */
+    public void delayWrites(Duration delay) throws IOException {
+        control.tell("delay writes " + delay.toNanos());
+    }
+
+    /** Makes every request wait until {@link #heal}, or for 100 s. */
+    public void hang() throws IOException {
+        control.tell("hang requests");
+    }
+
+    /** Makes every write and every flush wait until {@link #heal}, or for 100 s, and reads not. */
+    public void hangWrites() throws IOException {
+        control.tell("hang writes");
+    }
+
+    /** Makes writes of data fail with EIO, and stores before what is dirty. */
+    @Override
+    public void startFailing() throws IOException {
+        // Unlike syncfs this does not mark an error of the superblock as seen.
+        Command.run("fsfreeze", "--freeze", root().toString());
+        Command.run("fsfreeze", "--unfreeze", root().toString());
+        fail(Blocks.DATA);
+    }
+
+    @Override
+    public void heal() throws IOException {
+        control.tell("heal");
+    }
+
+    @Override
+    public void remount() throws IOException {
+        loop.hold();
+        try {
+            Retry.untilItWorks(() -> Command.run("umount", root().toString()));
+            mount();
+        } finally {
+            loop.letGo();
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        try {
+            destroy();
+        } finally {
+            Runtime.getRuntime().removeShutdownHook(shutdownHook);
+        }
+    }
+
+    /** Takes away what is there, each part after those that need it, and whatever fails. */
+    private void destroy() throws IOException {
+        try (Step _ = directory::detachAll;
+                Step _ = this::endProcess;
+                Step _ = this::unmount;
+                Step _ = this::restoreDevice) {
+            if (control != null) {
+                // What hangs would hang the rest.
+                heal();
+            }
+        }
+    }
+
+    private interface Step extends AutoCloseable {
+        @Override
+        void close() throws IOException;
+    }
+
+    private void restoreDevice() throws IOException {
+        if (loop != null) {
+            loop.restoreQueue();
+            loop.letGo();
+        }
+    }
+
+    private void unmount() throws IOException {
+        try {
+            Retry.untilItWorks(this::unmountIdle);
+        } catch (IOException e) {
+            directory.mountsOnDisk().detach();
+            throw e;
+        }
+    }
+
+    /** A process that was killed a moment ago may still be letting go of a file. */
+    private Void unmountIdle() throws IOException {
+        directory.mountsOnDisk().unmountIdle();
+        List<String> busy = directory.mountsOnDisk().mountPoints();
+        if (!busy.isEmpty() || (loop != null && loop.isAttached())) {
+            throw new IOException(loop + " was busy, and goes when nobody uses it any more: " + busy);
+        }
+        return null;
+    }
+
+    private void endProcess() throws IOException {
+        if (control != null) {
+            FuseDiskControl ending = control;
+            control = null;
+            ending.close();
+        }
+    }
+
+    private void destroyAtShutdown() {
+        try {
+            destroy();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

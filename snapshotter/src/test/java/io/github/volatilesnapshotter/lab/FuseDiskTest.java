@@ -1,0 +1,224 @@
+package io.github.volatilesnapshotter.lab;
+
+import static io.github.volatilesnapshotter.lab.Disk.fsync;
+import static io.github.volatilesnapshotter.lab.Disk.writeDirty;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.github.volatilesnapshotter.lab.Disk.FileSystem;
+import io.github.volatilesnapshotter.lab.FuseDisk.Blocks;
+import java.io.IOException;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.junit.jupiter.api.Test;
+
+class FuseDiskTest extends DiskKit<FuseDisk> {
+    private static final Duration DELAY = Duration.ofMillis(300);
+    // Long enough for a thread that does not wait for the disk to be done.
+    private static final Duration MOMENT = Duration.ofMillis(300);
+
+    @Override
+    FuseDisk create(FileSystem fileSystem) throws IOException {
+        return FuseDisk.create(fileSystem);
+    }
+
+    @Test
+    void lost_data_leaves_new_files_and_their_directories_as_they_are() throws IOException {
+        disk.fail(Blocks.DATA);
+        writeDirty(file("lost"), FILE_BYTES);
+        assertIoError(() -> fsync(file("lost")));
+
+        Files.createDirectory(file("directory"));
+        Files.createFile(file("directory").resolve("empty"));
+
+        assertThatCode(() -> fsync(file("directory"))).doesNotThrowAnyException();
+        disk.heal();
+        disk.remount();
+        assertThat(file("directory").resolve("empty")).exists();
+    }
+
+    @Test
+    void a_file_that_is_overwritten_in_place_is_lost_as_well() throws IOException {
+        writeDirty(file("stored"), FILE_BYTES);
+        fsync(file("stored"));
+        disk.fail(Blocks.DATA);
+
+        Files.write(file("stored"), Files.readAllBytes(file("stored")), StandardOpenOption.WRITE);
+
+        assertIoError(() -> fsync(file("stored")));
+    }
+
+    @Test
+    void one_marked_sector_is_enough_to_fail_the_whole_of_a_large_request() throws IOException {
+        byte[] content = new byte[4 * FILE_BYTES];
+        byte[] marker = Disk.dataMarker();
+        System.arraycopy(marker, 0, content, content.length - Disk.SECTOR_BYTES, marker.length);
+        Files.write(file("lost"), content);
+        disk.fail(Blocks.DATA);
+
+        assertIoError(() -> fsync(file("lost")));
+    }
+
+    @Test
+    void lost_metadata_ends_a_journal_a_log_or_a_tree_and_not_always_as_an_error_of_the_superblock()
+            throws IOException {
+        VolatileOverlay overlay = VolatileOverlay.mount(file("overlay"));
+        disk.syncfs();
+        try (FileChannel sentinel = FileChannel.open(overlay.merged(), StandardOpenOption.READ)) {
+            disk.fail(Blocks.METADATA);
+            Files.createFile(file("lost"));
+
+            assertIoError(() -> fsync(file("lost")));
+
+            switch (fileSystem) {
+                case EXT4 -> {
+                    assertThatThrownBy(() -> Files.createFile(file("refused")))
+                            .hasMessageContaining("Read-only file system");
+                    assertThatCode(() -> sentinel.force(true)).doesNotThrowAnyException();
+                }
+                case EXT4_WITHOUT_JOURNAL -> {
+                    Files.createFile(file("not refused"));
+                    assertThatCode(() -> sentinel.force(true)).doesNotThrowAnyException();
+                    assertIoError(disk::syncfs);
+                    assertIoError(() -> sentinel.force(true));
+                }
+                case XFS -> {
+                    assertIoError(() -> Files.createFile(file("refused")));
+                    assertThatCode(() -> sentinel.force(true)).doesNotThrowAnyException();
+                }
+                case BTRFS -> {
+                    assertThatThrownBy(() -> Files.createFile(file("refused"))).isInstanceOf(IOException.class);
+                    assertThat(MountInfo.of(disk.root()).superOptions()).startsWith("ro,");
+                    assertIoError(() -> sentinel.force(true));
+                }
+            }
+        }
+    }
+
+    @Test
+    void a_disk_that_fails_altogether_stores_nothing() throws IOException {
+        disk.fail(Blocks.ALL);
+        writeDirty(file("lost"), FILE_BYTES);
+
+        assertIoError(() -> fsync(file("lost")));
+    }
+
+    @Test
+    void reads_fail_once_they_come_to_the_disk() throws IOException {
+        writeDirty(file("stored"), FILE_BYTES);
+        fsync(file("stored"));
+        byte[] content = Files.readAllBytes(file("stored"));
+        disk.failReads(Blocks.DATA);
+        assertThat(file("stored")).as("in the cache").hasBinaryContent(content);
+
+        disk.dropCaches();
+
+        assertIoError(() -> Files.readAllBytes(file("stored")));
+        disk.heal();
+        assertThat(file("stored")).hasBinaryContent(content);
+    }
+
+    @Test
+    void a_slow_disk_is_seen_in_the_time_of_an_fsync() throws IOException {
+        disk.delayWrites(DELAY);
+        writeDirty(file("slow"), FILE_BYTES);
+        long before = System.nanoTime();
+
+        fsync(file("slow"));
+
+        assertThat(Duration.ofNanos(System.nanoTime() - before)).isGreaterThan(DELAY);
+    }
+
+    @Test
+    void nothing_comes_from_a_disk_that_hangs_until_it_heals() throws Exception {
+        writeDirty(file("stored"), FILE_BYTES);
+        byte[] content = Files.readAllBytes(file("stored"));
+        fsync(file("stored"));
+        disk.dropCaches();
+        disk.hang();
+
+        CompletableFuture<Void> stored = inAThread(() -> writeAndFsync("waits"));
+        CompletableFuture<Void> read =
+                inAThread(() -> assertThat(file("stored")).hasBinaryContent(content));
+
+        assertWaits(stored);
+        assertThat(read).isNotDone();
+        disk.heal();
+        assertThat(stored).succeedsWithin(BOUND);
+        assertThat(read).succeedsWithin(BOUND);
+        disk.remount();
+        assertThat(file("waits")).exists();
+    }
+
+    @Test
+    void reads_go_on_while_writes_hang() throws Exception {
+        writeDirty(file("stored"), FILE_BYTES);
+        byte[] content = Files.readAllBytes(file("stored"));
+        fsync(file("stored"));
+        disk.dropCaches();
+        disk.hangWrites();
+        CompletableFuture<Void> stored = inAThread(() -> writeAndFsync("waits"));
+        assertWaits(stored);
+
+        CompletableFuture<Void> read =
+                inAThread(() -> assertThat(file("stored")).hasBinaryContent(content));
+
+        assertThat(read).succeedsWithin(BOUND);
+        assertThat(stored).isNotDone();
+        disk.heal();
+        assertThat(stored).succeedsWithin(BOUND);
+    }
+
+    @Test
+    void a_disk_that_hangs_can_be_closed() throws Exception {
+        long pid = disk.pid();
+        disk.hang();
+        CompletableFuture<Void> stored = inAThread(() -> writeAndFsync("waits"));
+        assertWaits(stored);
+
+        disk.close();
+
+        assertThat(stored).succeedsWithin(BOUND);
+        assertNothingIsLeft();
+        assertThat(ProcessHandle.of(pid)).isEmpty();
+    }
+
+    private static void assertWaits(CompletableFuture<Void> future) {
+        assertThatThrownBy(() -> future.get(MOMENT.toMillis(), TimeUnit.MILLISECONDS))
+                .isInstanceOf(TimeoutException.class);
+    }
+
+    private static void assertIoError(ThrowingCallable action) {
+        assertThatThrownBy(action).isInstanceOf(IOException.class).hasMessageContaining("Input/output error");
+    }
+
+    /** Each step of which may wait for the disk. */
+    private void writeAndFsync(String name) throws IOException {
+        writeDirty(file(name), 64 * FILE_BYTES);
+        fsync(file(name));
+    }
+
+    private interface Action {
+        void run() throws Exception;
+    }
+
+    private static CompletableFuture<Void> inAThread(Action action) {
+        CompletableFuture<Void> done = new CompletableFuture<>();
+        Thread.ofPlatform().daemon().start(() -> {
+            try {
+                action.run();
+                done.complete(null);
+            } catch (Throwable e) {
+                done.completeExceptionally(e);
+            }
+        });
+        return done;
+    }
+}
