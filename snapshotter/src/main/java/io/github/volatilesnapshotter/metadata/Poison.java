@@ -16,4 +16,8 @@ public record Poison(String reason, String errno, String device, Instant at, Lis
     public Poison {
         files = List.copyOf(files);
     }
+
+    public Poison withFiles(List<String> named) {
+        return new Poison(reason, errno, device, at, named);
+    }
 }

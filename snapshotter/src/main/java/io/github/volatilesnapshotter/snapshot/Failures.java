@@ -61,6 +61,7 @@ final class Failures {
         return new SnapshotException(
                 Category.FAILED_PRECONDITION,
                 "snapshot " + key + " is poisoned: " + poison.reason() + errno + " on " + poison.device() + " at "
-                        + poison.at());
+                        + poison.at()
+                        + (poison.files().isEmpty() ? "" : "; lost a write: " + String.join("; ", poison.files())));
     }
 }

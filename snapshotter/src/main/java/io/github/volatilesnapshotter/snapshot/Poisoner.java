@@ -14,6 +14,7 @@ import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
@@ -30,6 +31,8 @@ import org.jspecify.annotations.Nullable;
  */
 final class Poisoner {
     private static final System.Logger LOG = System.getLogger(Poisoner.class.getName());
+
+    private static final int NAMING_SECONDS = 60;
 
     private final SnapshotStore store;
     private final Metrics metrics;
@@ -116,6 +119,49 @@ final class Poisoner {
         pending.forEach(unrecorded::remove);
         reportedUnrecorded.set(0);
         return true;
+    }
+
+    /**
+     * Adds files to the records of those that were poisoned by a writeback error in the last {@value #NAMING_SECONDS} s: their names are
+     * found some milliseconds after the error. What can't be recorded now is not named.
+     */
+    void nameFiles(List<String> files) {
+        Instant since = Instant.now().minusSeconds(NAMING_SECONDS);
+        List<Long> ids = store.all().stream()
+                .filter(snapshot -> isNamed(snapshot, since))
+                .map(SnapshotRecord::id)
+                .toList();
+        if (ids.isEmpty()) {
+            return;
+        }
+        try {
+            int _ = store.<Integer, RuntimeException>orderedNow(transaction -> {
+                ids.forEach(id -> transaction
+                        .find((long) id)
+                        .filter(snapshot -> isNamed(snapshot, since))
+                        .ifPresent(snapshot -> transaction.replace(withFiles(snapshot, files))));
+                return ids.size();
+            });
+        } catch (MetadataException e) {
+            LOG.log(WARNING, "the files that lost a write are not recorded", "failure", e.getMessage());
+        }
+    }
+
+    private static boolean isNamed(SnapshotRecord snapshot, Instant since) {
+        Poison poison = snapshot.poison();
+        return poison != null
+                && poison.reason().equals(PoisonReason.WRITEBACK_ERROR.word())
+                && poison.at().isAfter(since)
+                && poison.files().size() < DamagedFiles.MOST_FILES;
+    }
+
+    private static SnapshotRecord withFiles(SnapshotRecord snapshot, List<String> files) {
+        Poison poison = Objects.requireNonNull(snapshot.poison());
+        List<String> all = Stream.concat(poison.files().stream(), files.stream())
+                .distinct()
+                .limit(DamagedFiles.MOST_FILES)
+                .toList();
+        return snapshot.withPoison(poison.withFiles(all));
     }
 
     /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */

@@ -7,6 +7,7 @@ import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Flock;
 import io.github.volatilesnapshotter.linux.KernelRelease;
+import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
@@ -17,6 +18,7 @@ import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.superblock.ErrorEpoch;
+import io.github.volatilesnapshotter.superblock.FailedFiles;
 import io.github.volatilesnapshotter.superblock.FailedWriteback;
 import io.github.volatilesnapshotter.superblock.Failure;
 import io.github.volatilesnapshotter.superblock.State;
@@ -46,6 +48,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final LayerSync layerSync;
     private final Poisoner poisoner;
     private final Inquiry inquiry;
+    private final DamageReports damageReports;
     private final OverlaySnapshotter snapshotter;
     private final Watch watch;
     private final List<Consumer<State>> stateListeners = new CopyOnWriteArrayList<>();
@@ -103,7 +106,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         }
 
         @Override
-        public void damaged(List<FailedWriteback> failures) {}
+        public void damaged(List<FailedWriteback> failures) {
+            damageReports.name(failures);
+        }
 
         @Override
         public void cleared(ErrorEpoch epoch) {
@@ -160,6 +165,12 @@ public final class RunningSnapshotter implements AutoCloseable {
                 machine,
                 new Admission(superblock, settings, metrics),
                 metrics);
+        this.damageReports = new DamageReports(
+                layout,
+                uppers,
+                new FailedFiles(layout.root(), MountInfo.containing(layout.root())),
+                new DamagedFiles(layout, store),
+                poisoner);
         this.watch = Watch.of(superblock, metrics, poisoner::recordAll);
         opened.add(trash::close);
         opened.add(layerSync::close);

@@ -14,7 +14,7 @@ import java.util.Random;
  * <p>Appends to a file of ours, so that blocks are needed which were free, and syncs it. An {@code fsync} does not mark the superblock's error as seen.
  * Takes as long as the disk; never returns on one that hangs.
  */
-final class DiskCheck {
+public final class DiskCheck {
     /** More than a filesystem keeps inside an inode (btrfs: 2 KiB). */
     private static final int BYTES = 16 * 1024;
 
@@ -24,8 +24,13 @@ final class DiskCheck {
     private int writtenBytes;
     private final Random random = new Random();
 
-    DiskCheck(Path file) {
-        this.file = file;
+    DiskCheck(Path pool) {
+        this.file = in(pool);
+    }
+
+    /** The file, which is lost again and again while a disk fails, and belongs to nobody. */
+    public static Path in(Path pool) {
+        return pool.resolve("disk-check");
     }
 
     /** Makes the file while the disk is well, so that no directory needs a new block later. */

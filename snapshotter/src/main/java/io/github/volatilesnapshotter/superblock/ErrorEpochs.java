@@ -88,7 +88,7 @@ final class ErrorEpochs implements AutoCloseable {
         this.pool = pool;
         this.places = places;
         this.mounter = mounter;
-        this.diskCheck = new DiskCheck(pool.resolve("disk-check"));
+        this.diskCheck = new DiskCheck(pool);
         this.machine = machine;
         this.metrics = metrics;
         this.wake = wake;

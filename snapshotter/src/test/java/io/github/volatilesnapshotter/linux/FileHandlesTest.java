@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.linux;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import io.github.volatilesnapshotter.lab.Command;
+import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -18,10 +19,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 @Tag("kernel")
 @ParameterizedClass
-@EnumSource(FaultyDisk.FileSystem.class)
+@EnumSource(Disk.FileSystem.class)
 class FileHandlesTest {
     @Parameter
-    FaultyDisk.FileSystem fileSystem;
+    Disk.FileSystem fileSystem;
 
     @AutoClose
     FaultyDisk disk;
@@ -97,15 +98,12 @@ class FileHandlesTest {
         disk.dropCaches();
 
         assertThat(nameOf(inode))
-                .isEqualTo(
-                        fileSystem == FaultyDisk.FileSystem.BTRFS
-                                ? new InodeName.Unknown()
-                                : new InodeName.Deleted(""));
+                .isEqualTo(fileSystem == Disk.FileSystem.BTRFS ? new InodeName.Unknown() : new InodeName.Deleted(""));
     }
 
     @Test
     void a_subvolume_of_btrfs_has_inodes_of_its_own() throws IOException {
-        if (fileSystem != FaultyDisk.FileSystem.BTRFS) {
+        if (fileSystem != Disk.FileSystem.BTRFS) {
             return;
         }
         Path subvolume = disk.root().resolve("subvolume");

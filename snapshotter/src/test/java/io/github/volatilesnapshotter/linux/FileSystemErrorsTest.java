@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.linux;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.openDescriptors;
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -21,8 +22,8 @@ class FileSystemErrorsTest {
 
     @Test
     void an_error_that_ext4_finds_in_itself_is_reported_and_counted() throws IOException {
-        try (FaultyDisk disk = FaultyDisk.create(FaultyDisk.FileSystem.EXT4);
-                FaultyDisk neighbour = FaultyDisk.create(FaultyDisk.FileSystem.EXT4);
+        try (FaultyDisk disk = FaultyDisk.create(Disk.FileSystem.EXT4);
+                FaultyDisk neighbour = FaultyDisk.create(Disk.FileSystem.EXT4);
                 FileSystemErrors errors = FileSystemErrors.of(disk.root()).orElseThrow();
                 FileSystemErrors ofNeighbour =
                         FileSystemErrors.of(neighbour.root()).orElseThrow()) {
@@ -45,7 +46,7 @@ class FileSystemErrorsTest {
 
     @Test
     void errors_that_nobody_has_read_yet_are_one_report_with_a_count() throws IOException {
-        try (FaultyDisk disk = FaultyDisk.create(FaultyDisk.FileSystem.EXT4);
+        try (FaultyDisk disk = FaultyDisk.create(Disk.FileSystem.EXT4);
                 FileSystemErrors errors = FileSystemErrors.of(disk.root()).orElseThrow()) {
             findAnError(disk);
             findAnError(disk);
@@ -56,7 +57,7 @@ class FileSystemErrorsTest {
 
     @ParameterizedTest
     @EnumSource
-    void a_disk_can_be_unmounted_while_its_errors_are_awaited(FaultyDisk.FileSystem fileSystem) throws IOException {
+    void a_disk_can_be_unmounted_while_its_errors_are_awaited(Disk.FileSystem fileSystem) throws IOException {
         int before = openDescriptors();
         FaultyDisk disk = FaultyDisk.create(fileSystem);
         Optional<FileSystemErrors> errors;

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.github.volatilesnapshotter.lab.Command;
+import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -27,7 +28,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** Real lost pages in the kernel's trace. */
 @Tag("kernel")
 @ParameterizedClass
-@EnumSource(FaultyDisk.FileSystem.class)
+@EnumSource(Disk.FileSystem.class)
 class ErrorTraceTest {
     private static final int BOUND_MILLIS = 20_000;
     private static final int FILE_BYTES = 1 << 16;
@@ -36,7 +37,7 @@ class ErrorTraceTest {
     private final String name = "volatile-test-" + ProcessHandle.current().pid();
 
     @Parameter
-    FaultyDisk.FileSystem fileSystem;
+    Disk.FileSystem fileSystem;
 
     @AutoClose
     FaultyDisk disk;
@@ -139,7 +140,7 @@ class ErrorTraceTest {
         try (ErrorTrace trace = open(disk)) {
             disk.startFailing();
             for (int number = 0; number < MOST_FILES; number++) {
-                FaultyDisk.writeDirty(disk.root().resolve("storm" + number), FILE_BYTES);
+                Disk.writeDirty(disk.root().resolve("storm" + number), FILE_BYTES);
             }
             assertThatThrownBy(disk::syncfs).isInstanceOf(IOException.class);
 
@@ -161,9 +162,9 @@ class ErrorTraceTest {
     private static Path loseAFile(FaultyDisk disk) throws IOException {
         for (int number = 0; number < MOST_FILES; number++) {
             Path file = disk.root().resolve("lost" + number);
-            FaultyDisk.writeDirty(file, FILE_BYTES);
+            Disk.writeDirty(file, FILE_BYTES);
             try (Fd _ = Fd.openReadOnly(file)) {
-                FaultyDisk.fsync(file);
+                Disk.fsync(file);
             } catch (IOException _) {
                 return file;
             }

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.superblock;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -28,10 +29,10 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** From inodes to names. */
 @Tag("kernel")
 @ParameterizedClass
-@EnumSource(FaultyDisk.FileSystem.class)
+@EnumSource(Disk.FileSystem.class)
 class FailedFilesTest {
     @Parameter
-    FaultyDisk.FileSystem fileSystem;
+    Disk.FileSystem fileSystem;
 
     @AutoClose
     FaultyDisk disk;
@@ -120,7 +121,7 @@ class FailedFilesTest {
     void a_trees_own_inode_of_btrfs_is_metadata() {
         Found found = files.find(failures(1), List.of(), Bounds.DEFAULT).getFirst();
 
-        assertThat(found instanceof Found.Metadata).isEqualTo(fileSystem == FaultyDisk.FileSystem.BTRFS);
+        assertThat(found instanceof Found.Metadata).isEqualTo(fileSystem == Disk.FileSystem.BTRFS);
     }
 
     @Test
@@ -157,7 +158,7 @@ class FailedFilesTest {
 
         assertThat(BlockDevices.of(mount, sysfs))
                 .isEqualTo(
-                        fileSystem == FaultyDisk.FileSystem.BTRFS
+                        fileSystem == Disk.FileSystem.BTRFS
                                 ? Set.of(Device.parse(number), new Device(259, 3))
                                 : Set.of(Device.parse(number)));
         assertThat(BlockDevices.of(mount, sysfs.resolve("nothing"))).isEqualTo(Set.of(Device.parse(number)));

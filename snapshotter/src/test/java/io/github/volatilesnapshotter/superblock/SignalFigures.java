@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.superblock;
 
+import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
@@ -34,7 +35,7 @@ final class SignalFigures {
     private SignalFigures() {}
 
     public static void main(String[] arguments) throws Exception {
-        for (FaultyDisk.FileSystem fileSystem : FaultyDisk.FileSystem.values()) {
+        for (Disk.FileSystem fileSystem : Disk.FileSystem.values()) {
             try (FaultyDisk disk = FaultyDisk.create(fileSystem)) {
                 names(disk);
                 events(disk);
@@ -55,9 +56,9 @@ final class SignalFigures {
             disk.startFailing();
             for (int round = 0; nanos.size() < WARM_UP + ROUNDS && round < 10 * ROUNDS; round++) {
                 Path file = disk.root().resolve("lost" + round);
-                FaultyDisk.writeDirty(file, FILE_BYTES);
+                Disk.writeDirty(file, FILE_BYTES);
                 try (Fd _ = Fd.openReadOnly(file)) {
-                    FaultyDisk.fsync(file);
+                    Disk.fsync(file);
                 } catch (IOException _) {
                     Poll.awaitReadable(List.of(next.fd()), LONGEST_WAIT_MILLIS);
                     next.drain();
