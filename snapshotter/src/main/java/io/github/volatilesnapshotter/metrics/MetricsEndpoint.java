@@ -8,7 +8,7 @@ import java.net.BindException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
-import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
@@ -16,15 +16,14 @@ import java.util.function.Supplier;
 
 /**
  * Metrics and probes over HTTP: {@code /metrics} (Prometheus text 0.0.4), {@code /healthz} (200 while the process answers) and
- * {@code /readyz} (200 while the snapshotter serves, else 503). Answers on a few threads of its own; what does not fit into the queue
- * of {@value #QUEUE_LENGTH} connections is closed. A client that stalls within its request or its answer is cut off after
+ * {@code /readyz} (200 while the snapshotter serves, else 503). Answers on at most {@value #THREADS} threads of its own; who comes while
+ * all of them are held is closed. A client that stalls within its request or its answer is cut off after
  * {@value #STALL_SECONDS} seconds; until then it holds one of the threads.
  */
 public final class MetricsEndpoint implements AutoCloseable {
-    static final int THREADS = 4;
+    static final int THREADS = 16;
     static final int STALL_SECONDS = 5;
 
-    private static final int QUEUE_LENGTH = 16;
     private static final int BACKLOG = 16;
     private static final long IDLE_SECONDS = 30;
 
@@ -57,13 +56,12 @@ public final class MetricsEndpoint implements AutoCloseable {
             throws IOException {
         HttpServer server = bind(address);
         ThreadPoolExecutor executor = new ThreadPoolExecutor(
-                THREADS,
+                0,
                 THREADS,
                 IDLE_SECONDS,
                 TimeUnit.SECONDS,
-                new ArrayBlockingQueue<>(QUEUE_LENGTH),
+                new SynchronousQueue<>(),
                 Thread.ofPlatform().name("metrics-http-", 0).daemon().factory());
-        executor.allowCoreThreadTimeOut(true);
         server.setExecutor(executor);
         serve(
                 server,

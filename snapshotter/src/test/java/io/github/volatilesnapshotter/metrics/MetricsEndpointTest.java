@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.metrics;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
+import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
 import java.net.InetAddress;
@@ -86,7 +87,9 @@ class MetricsEndpointTest {
             }
             long beganAtNanos = System.nanoTime();
 
-            assertThat(get("/healthz").statusCode()).isEqualTo(200);
+            await().atMost(Duration.ofSeconds(20))
+                    .ignoreExceptions()
+                    .until(() -> get("/healthz").statusCode() == 200);
 
             // The clock of jdk.httpserver ticks once a second.
             assertThat(Duration.ofNanos(System.nanoTime() - beganAtNanos))
