@@ -58,7 +58,6 @@ class FileSystemErrorsTest {
     @ParameterizedTest
     @EnumSource
     void a_disk_can_be_unmounted_while_its_errors_are_awaited(Disk.FileSystem fileSystem) throws IOException {
-        int before = openDescriptors();
         FaultyDisk disk = FaultyDisk.create(fileSystem);
         Optional<FileSystemErrors> errors;
         try (disk) {
@@ -68,12 +67,15 @@ class FileSystemErrorsTest {
         assertThat(errors).isPresent();
         assertThat(errors.get().read()).isEmpty();
         errors.get().close();
-        assertThat(openDescriptors()).isEqualTo(before);
+        errors.get().close();
     }
 
     @Test
     void what_reports_no_errors_is_said_to_report_none() throws IOException {
         assertThat(FileSystemErrors.of(Path.of("/proc/self"))).isEmpty();
+        int before = openDescriptors();
+        assertThat(FileSystemErrors.of(Path.of("/proc/self"))).isEmpty();
+        assertThat(openDescriptors()).isEqualTo(before);
         assertThat(Ext4Errors.count(new Device(0, 1))).isEqualTo(OptionalLong.empty());
     }
 
