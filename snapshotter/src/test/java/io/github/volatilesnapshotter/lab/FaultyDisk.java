@@ -1,9 +1,14 @@
 package io.github.volatilesnapshotter.lab;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
 
 /**
  * A disk that behaves like a thin-provisioned one whose pool is full.
@@ -13,8 +18,7 @@ import java.nio.file.Path;
  * journal, go on working. All of that is done by {@code deploy/lib/faulty-disk}, which the shell scripts use as well.
  */
 public final class FaultyDisk extends Disk {
-    private static final String SCRIPT = Path.of(System.getProperty("project.root"), "deploy", "lib", "faulty-disk")
-            .toString();
+    private static Path script;
 
     private final Path directory;
     private final Path device;
@@ -25,9 +29,7 @@ public final class FaultyDisk extends Disk {
         this.directory = directory;
         this.shutdownHook = new Thread(this::destroyAtShutdown, "remove " + directory);
         Runtime.getRuntime().addShutdownHook(shutdownHook);
-        this.device = Path.of(Command.run(SCRIPT, "create", directory.toString(), fileSystem.scriptName())
-                .lines()
-                .reduce("", (earlier, last) -> last));
+        this.device = Path.of(run("create", fileSystem.scriptName()).lines().reduce("", (earlier, last) -> last));
     }
 
     /** Makes a disk of 1 GiB, which takes memory only for what is written to it, and mounts its new file system. */
@@ -47,17 +49,17 @@ public final class FaultyDisk extends Disk {
 
     @Override
     public void startFailing() throws IOException {
-        Command.run(SCRIPT, "fail", directory.toString());
+        run("fail");
     }
 
     @Override
     public void heal() throws IOException {
-        Command.run(SCRIPT, "heal", directory.toString());
+        run("heal");
     }
 
     @Override
     public void remount() throws IOException {
-        Command.run(SCRIPT, "remount", directory.toString());
+        run("remount");
     }
 
     @Override
@@ -66,8 +68,28 @@ public final class FaultyDisk extends Disk {
         Runtime.getRuntime().removeShutdownHook(shutdownHook);
     }
 
+    private String run(String command, String... arguments) throws IOException {
+        List<String> commandLine = new ArrayList<>(List.of("bash", script().toString(), command, directory.toString()));
+        commandLine.addAll(List.of(arguments));
+        return Command.run(commandLine.toArray(String[]::new));
+    }
+
+    /** The shell's script is among the classes, for those who have nothing else of this project. */
+    private static synchronized Path script() throws IOException {
+        if (script == null) {
+            Path extracted = Files.createTempFile("faulty-disk-", ".sh");
+            // That is after the shutdown hooks, which need it.
+            extracted.toFile().deleteOnExit();
+            try (InputStream content = FaultyDisk.class.getResourceAsStream("faulty-disk")) {
+                Files.copy(Objects.requireNonNull(content), extracted, StandardCopyOption.REPLACE_EXISTING);
+            }
+            script = extracted;
+        }
+        return script;
+    }
+
     private void destroy() throws IOException {
-        Command.run(SCRIPT, "destroy", directory.toString());
+        run("destroy");
     }
 
     private void destroyAtShutdown() {
