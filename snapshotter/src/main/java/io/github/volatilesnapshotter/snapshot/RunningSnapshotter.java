@@ -242,6 +242,11 @@ public final class RunningSnapshotter implements AutoCloseable {
         return superblock.device().toString();
     }
 
+    /** How that superblock is. */
+    public State superblockState() {
+        return superblock.state();
+    }
+
     /** Stops watching and closes the records; leaves every mount, so that containers run on. */
     @Override
     public void close() throws MetadataException {
