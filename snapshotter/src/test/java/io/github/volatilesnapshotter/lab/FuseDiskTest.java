@@ -199,6 +199,17 @@ class FuseDiskTest extends DiskKit<FuseDisk> {
         assertThatThrownBy(action).isInstanceOf(IOException.class).hasMessageContaining("Input/output error");
     }
 
+    @Test
+    void nothing_is_left_of_a_disk_whose_process_was_killed() throws Exception {
+        ProcessHandle process = ProcessHandle.of(disk.pid()).orElseThrow();
+        process.destroyForcibly();
+        assertThat(process.onExit()).succeedsWithin(BOUND);
+
+        assertThatThrownBy(() -> disk.close()).isInstanceOf(IOException.class);
+
+        assertNothingIsLeft();
+    }
+
     /** Each step of which may wait for the disk. */
     private void writeAndFsync(String name) throws IOException {
         writeDirty(file(name), 64 * FILE_BYTES);
