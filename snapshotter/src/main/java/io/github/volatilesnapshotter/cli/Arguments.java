@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.cli;
 
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.HashMap;
@@ -70,6 +72,23 @@ final class Arguments {
 
     Optional<String> valueOf(Flag flag) {
         return Optional.ofNullable(values.get(flag));
+    }
+
+    /**
+     * The value as an absolute path without {@code .} and {@code ..}. A relative one is meant from the current directory, as shells
+     * complete it; the kernel's list of mounts, in which the daemon looks for its own, has only such paths.
+     */
+    Optional<Path> pathOf(Flag flag) throws UsageException {
+        Optional<String> text = valueOf(flag);
+        // What a script gives whose variable is not set; it would be the current directory.
+        if (text.filter(String::isEmpty).isPresent()) {
+            throw new UsageException(flag.name() + " is empty");
+        }
+        try {
+            return text.map(value -> Path.of(value).toAbsolutePath().normalize());
+        } catch (InvalidPathException e) {
+            throw new UsageException(flag.name() + ": " + e.getMessage());
+        }
     }
 
     private static Flag find(Collection<Flag> flags, String name) throws UsageException {

@@ -6,7 +6,6 @@ import io.github.volatilesnapshotter.config.ConfigFile;
 import io.github.volatilesnapshotter.config.ListenAddress;
 import java.io.IOException;
 import java.lang.System.Logger.Level;
-import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -37,36 +36,24 @@ final class ConfigFlags {
      * @throws UsageException if a flag's value cannot be used
      */
     static Config load(Arguments flags) throws UsageException, ConfigException, IOException {
-        Optional<Path> file = path(flags, FILE);
+        Optional<Path> file = flags.pathOf(FILE);
         Config fromFile = file.isPresent() ? ConfigFile.read(file.get()) : ConfigFile.readDefault();
         return new Config(
-                path(flags, ROOT).orElse(fromFile.root()),
-                path(flags, STATE).orElse(fromFile.state()),
-                path(flags, ADDRESS).or(fromFile::address),
+                flags.pathOf(ROOT).orElse(fromFile.root()),
+                flags.pathOf(STATE).orElse(fromFile.state()),
+                flags.pathOf(ADDRESS).or(fromFile::address),
                 fromFile.grpc(),
                 fromFile.volatileUppers(),
                 fromFile.layers(),
                 fromFile.watch(),
                 fromFile.poison(),
                 new Config.Containerd(
-                        path(flags, CONTAINERD_ADDRESS).or(fromFile.containerd()::address),
+                        flags.pathOf(CONTAINERD_ADDRESS).or(fromFile.containerd()::address),
                         fromFile.containerd().callTimeoutMillis(),
-                        fromFile.containerd().retryTimeoutMillis()),
+                        fromFile.containerd().retryPauseMillis()),
                 new Config.Metrics(listenAddress(flags).or(fromFile.metrics()::address)),
                 fromFile.usage(),
                 new Config.Log(level(flags).orElse(fromFile.log().level())));
-    }
-
-    private static Optional<Path> path(Arguments flags, Flag flag) throws UsageException {
-        // What a script gives whose variable is not set; it would be the current directory.
-        if (flags.valueOf(flag).filter(String::isEmpty).isPresent()) {
-            throw new UsageException(flag.name() + " is empty");
-        }
-        try {
-            return flags.valueOf(flag).map(text -> Path.of(text).toAbsolutePath());
-        } catch (InvalidPathException e) {
-            throw new UsageException(flag.name() + ": " + e.getMessage());
-        }
     }
 
     private static Optional<ListenAddress> listenAddress(Arguments flags) throws UsageException {

@@ -1,6 +1,7 @@
 package io.github.volatilesnapshotter.cli;
 
 import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.NoSuchFileException;
 
 /** What the commands say to people. */
@@ -19,10 +20,11 @@ final class Console {
     }
 
     /** For several failures of the file system the message is the path alone. */
-    private static String message(Throwable failure) {
+    static String message(Throwable failure) {
         return switch (failure) {
             case NoSuchFileException missing -> missing.getFile() + " does not exist";
             case AccessDeniedException denied -> denied.getFile() + ": permission denied";
+            case FileAlreadyExistsException inTheWay -> inTheWay.getFile() + " is there already, and is no directory";
             default -> failure.getMessage() == null ? failure.toString() : failure.getMessage();
         };
     }

@@ -2,10 +2,8 @@ package io.github.volatilesnapshotter.cli;
 
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ConfigFile;
-import io.github.volatilesnapshotter.snapshot.StartChecks;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
-import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -57,9 +55,8 @@ public final class ContainerdVolatileGrpc {
                                 "doctor",
                                 List.of(),
                                 ConfigFlags.ALL,
-                                "Check whether this machine and this root can\nserve, and say what to do if not. Makes the root\n"
-                                        + "directory if it is missing.",
-                                (flags, _) -> examine(flags))),
+                                "Try what serve needs with the same flags, and say\nwhat to do about what fails. Leaves nothing behind.",
+                                (flags, _) -> new Doctor(ConfigFlags.load(flags), Console::print).examine())),
                 Console::fail);
     }
 
@@ -79,22 +76,31 @@ public final class ContainerdVolatileGrpc {
         return ExitCode.OK;
     }
 
-    private static int examine(Arguments flags) throws Exception {
-        Config config = ConfigFlags.load(flags);
-        Files.createDirectories(config.root());
-        StartChecks.check(config.root());
-        Console.print("ok: root " + config.root() + " can serve\n");
-        return ExitCode.OK;
-    }
-
     private static int serve(Arguments flags) throws Exception {
         Config config = ConfigFlags.load(flags);
         StandardErrorLog.install(config.log().level());
         Daemon daemon = new Daemon(config, flags.has(UNMOUNT_ON_STOP));
-        daemon.start();
-        Runtime.getRuntime().addShutdownHook(new Thread(() -> stopAndHalt(daemon), "stop"));
+        Thread stop = new Thread(() -> stopAndHalt(daemon), "stop");
+        // Before the start: a SIGTERM meanwhile must stop what has started.
+        Runtime.getRuntime().addShutdownHook(stop);
+        try {
+            daemon.start();
+        } catch (Exception failure) {
+            withdraw(stop);
+            throw failure;
+        }
         daemon.awaitStop();
         return ExitCode.OK;
+    }
+
+    /** The start failed, and its exit code is not the stop's; unless a SIGTERM came, too. */
+    private static void withdraw(Thread stop) {
+        try {
+            Runtime.getRuntime().removeShutdownHook(stop);
+        } catch (IllegalStateException e) {
+            System.getLogger(ContainerdVolatileGrpc.class.getName())
+                    .log(Level.DEBUG, "the process ends already", "failure", e);
+        }
     }
 
     /** Without the halt a SIGTERM ends in 143, which looks like a failure to systemd and to scripts. */

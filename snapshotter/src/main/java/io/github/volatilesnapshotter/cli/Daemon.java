@@ -8,11 +8,16 @@ import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.snapshot.RunningSnapshotter;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings;
+import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
+import io.github.volatilesnapshotter.superblock.WatchSettings;
 import io.netty.channel.EventLoopGroup;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollIoHandler;
+import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.concurrent.Callable;
@@ -21,14 +26,16 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicReference;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The daemon from its parts: what is started is remembered, and stopped in the opposite order. A stop leaves every mount in
  * place, so that containers run on.
  */
 final class Daemon {
-    /** Where in its life the daemon is; it only moves forward. */
+    /** Where in its life the daemon is; it only moves forward. A start that is stopped or fails goes from STARTING to STOPPING. */
     enum State {
         LATENT,
         STARTING,
@@ -49,6 +56,11 @@ final class Daemon {
         void run(T part) throws Exception;
     }
 
+    /** The daemon is to stop before its start has ended. */
+    private static final class StoppedException extends Exception {
+        private static final long serialVersionUID = 1;
+    }
+
     private record Part(String name, Stop stop) {}
 
     /** containerd takes its own locks for longer; a request that waits this long for another one on its key is stuck. */
@@ -56,6 +68,10 @@ final class Daemon {
 
     private static final long CLEANUP_TIMEOUT_MILLIS = 60_000;
     private static final long EVENT_LOOPS_STOP_SECONDS = 2;
+
+    /** Less than what systemd gives a stop. */
+    private static final long START_STOP_SECONDS = 20;
+
     private static final Logger LOG = System.getLogger(Daemon.class.getName());
 
     private final Config config;
@@ -63,6 +79,7 @@ final class Daemon {
     private final AtomicReference<State> state = new AtomicReference<>(State.LATENT);
     private final CountDownLatch stopped = new CountDownLatch(1);
     private final Deque<Part> parts = new ArrayDeque<>();
+    private volatile @Nullable UnixSocketServer server;
 
     /**
      * @param unmountOnStop whether a stop detaches every overlay; for tests
@@ -77,39 +94,70 @@ final class Daemon {
     }
 
     /**
-     * Starts every part; returns once requests are answered. What was started is stopped again if a later part fails.
+     * Starts every part; returns once requests are answered, or after a {@link #stop} that came meanwhile. What was started is
+     * stopped again if a later part fails.
      *
      * @throws Exception what stopped the start; its message is for people
      */
     void start() throws Exception {
-        move(State.LATENT, State.STARTING);
+        if (!state.compareAndSet(State.LATENT, State.STARTING)) {
+            throw new IllegalStateException("the daemon is " + state.get() + ", not " + State.LATENT);
+        }
         try {
             startParts();
+        } catch (StoppedException e) {
+            stopPartsAndEnd(new Exception("the stop during the start was not clean"));
+            return;
         } catch (Exception failure) {
-            stopParts(failure);
-            state.set(State.STOPPED);
-            stopped.countDown();
+            state.set(State.STOPPING);
+            end(failure);
             throw failure;
         }
-        move(State.STARTING, State.SERVING);
+        if (!state.compareAndSet(State.STARTING, State.SERVING)) {
+            stopPartsAndEnd(new Exception("the stop during the start was not clean"));
+        }
     }
 
     /**
-     * Stops every part, whatever happens to the others. Returns at once if the daemon does not serve.
+     * Stops every part, whatever happens to the others; a start that is under way ends after the part that it is at, and stops
+     * what it has started. Returns at once if the daemon was stopped before.
      *
      * @throws Exception the first failure; later ones are suppressed in it
      */
     void stop() throws Exception {
-        if (!state.compareAndSet(State.SERVING, State.STOPPING)) {
-            return;
+        State before = state.getAndUpdate(Daemon::whenStopped);
+        switch (before) {
+            case LATENT -> stopped.countDown();
+            case STARTING, STOPPING -> awaitEndOfStart();
+            case SERVING -> stopPartsAndEnd(new Exception("the stop was not clean"));
+            case STOPPED -> {}
         }
-        Exception failures = new Exception("the stop was not clean");
-        stopParts(failures);
-        state.set(State.STOPPED);
-        stopped.countDown();
+    }
+
+    private static State whenStopped(State now) {
+        return switch (now) {
+            case LATENT, STOPPED -> State.STOPPED;
+            case STARTING, SERVING, STOPPING -> State.STOPPING;
+        };
+    }
+
+    private void awaitEndOfStart() throws InterruptedException, TimeoutException {
+        if (!stopped.await(START_STOP_SECONDS, TimeUnit.SECONDS)) {
+            throw new TimeoutException("the start did not end within " + START_STOP_SECONDS + " s");
+        }
+    }
+
+    private void stopPartsAndEnd(Exception failures) throws Exception {
+        end(failures);
         if (failures.getSuppressed().length > 0) {
             throw failures;
         }
+    }
+
+    private void end(Exception failures) {
+        stopParts(failures);
+        state.set(State.STOPPED);
+        stopped.countDown();
     }
 
     void awaitStop() throws InterruptedException {
@@ -124,19 +172,25 @@ final class Daemon {
         EventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
         started("event loops", () -> stopEventLoops(eventLoops));
         Metrics metrics = result(metricsToCome);
+        // Before the snapshotter changes anything: a port may be taken.
+        if (config.metrics().address().isPresent()) {
+            MetricsEndpoint endpoint =
+                    MetricsEndpoint.start(config.metrics().address().get().resolve(), metrics, this::isServing);
+            started("metrics endpoint", endpoint::close);
+        }
+        requireStarting();
         Reactor reactor = Reactor.start(config.containerd(), config.poison(), eventLoops, metrics);
         started("reactor", reactor::stop);
         Future<RunningSnapshotter> snapshotterToCome = startBeside(
                 "snapshotter", () -> RunningSnapshotter.start(settings(), metrics, reactor), this::stopSnapshotter);
-        UnixSocketServer server = UnixSocketServer.open(config.socket(), config.grpc(), metrics, eventLoops);
-        started("server", () -> server.stop(config.grpc().stopTimeoutMillis()));
+        UnixSocketServer opened = UnixSocketServer.open(config.socket(), config.grpc(), metrics, eventLoops);
+        server = opened;
+        started("server", () -> opened.stop(config.grpc().stopTimeoutMillis()));
         RunningSnapshotter snapshotter = result(snapshotterToCome);
-        server.serve(snapshotter.snapshotter());
-        if (config.metrics().address().isPresent()) {
-            MetricsEndpoint endpoint =
-                    MetricsEndpoint.start(config.metrics().address().get().resolve(), metrics, server::isServing);
-            started("metrics endpoint", endpoint::close);
-        }
+        reactor.repeatWhilePoisonedIn(snapshotter.snapshotter());
+        requireStarting();
+        opened.serve(snapshotter.snapshotter());
+        snapshotter.onState(superblock -> opened.setServing(superblock.takesChanges()));
         ServiceReadiness readiness = new ServiceReadiness(System.getenv("NOTIFY_SOCKET"), eventLoops);
         readiness.tell(ServiceReadiness.READY);
         started("readiness", () -> readiness.tell(ServiceReadiness.STOPPING));
@@ -153,16 +207,46 @@ final class Daemon {
                 TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begunAtNanos));
     }
 
-    private SnapshotterSettings settings() {
+    private void requireStarting() throws StoppedException {
+        if (state.get() != State.STARTING) {
+            throw new StoppedException();
+        }
+    }
+
+    private boolean isServing() {
+        UnixSocketServer opened = server;
+        return opened != null && opened.isServing();
+    }
+
+    private SnapshotterSettings settings() throws IOException {
         return new SnapshotterSettings(
-                config.root(),
-                config.state(),
+                real(config.root()),
+                real(config.state()),
                 config.volatileUppers().byDefault(),
                 config.layers().commitTimeoutMillis(),
                 KEY_WAIT_MILLIS,
                 CLEANUP_TIMEOUT_MILLIS,
                 config.usage().cacheMillis(),
-                config.watch().intervalMillis());
+                switch (config.volatileUppers().onSick()) {
+                    case DURABLE -> OnSickFileSystem.DURABLE;
+                    case REFUSE -> OnSickFileSystem.REFUSE;
+                },
+                new WatchSettings(
+                        config.watch().intervalMillis(),
+                        config.watch().probeIntervalMillis(),
+                        config.watch().probeTimeoutMillis()));
+    }
+
+    /**
+     * The path without symbolic links, whether it is there yet or not: a restarted daemon looks for its mounts in the kernel's list,
+     * which has only such paths.
+     */
+    private static Path real(Path path) throws IOException {
+        Path parent = path.getParent();
+        if (parent == null || Files.exists(path)) {
+            return path.toRealPath();
+        }
+        return real(parent).resolve(path.getFileName());
     }
 
     private void stopSnapshotter(RunningSnapshotter snapshotter) throws Exception {
@@ -220,12 +304,6 @@ final class Daemon {
                 LOG.log(Level.ERROR, "part did not stop cleanly", "part", part.name, "failure", failure);
                 failures.addSuppressed(failure);
             }
-        }
-    }
-
-    private void move(State from, State to) {
-        if (!state.compareAndSet(from, to)) {
-            throw new IllegalStateException("the daemon is " + state.get() + ", not " + from);
         }
     }
 }

@@ -40,6 +40,7 @@ final class SocketClient implements AutoCloseable {
         }
     }
 
+    private final long callSeconds;
     private final MultiThreadIoEventLoopGroup eventLoops;
     private final ManagedChannel channel;
 
@@ -49,8 +50,16 @@ final class SocketClient implements AutoCloseable {
      * @throws UnreachableException if nobody answers there
      */
     SocketClient(Path socket) throws UnreachableException {
+        this(socket, CALL_SECONDS);
+    }
+
+    /** @param callSeconds the deadline of each call */
+    SocketClient(Path socket, long callSeconds) throws UnreachableException {
+        this.callSeconds = callSeconds;
         // gRPC tells "io exception" whatever is wrong; the system's own connect says what.
         try (SocketChannel probe = SocketChannel.open(StandardProtocolFamily.UNIX)) {
+            // Blocking, the kernel would wait without bound for room in the listener's backlog.
+            probe.configureBlocking(false);
             probe.connect(UnixDomainSocketAddress.of(socket));
         } catch (IOException e) {
             throw new UnreachableException("nobody answers on " + socket + ": " + e.getMessage(), e);
@@ -83,7 +92,7 @@ final class SocketClient implements AutoCloseable {
 
     ServingStatus health() {
         return HealthGrpc.newBlockingStub(channel)
-                .withDeadlineAfter(CALL_SECONDS, TimeUnit.SECONDS)
+                .withDeadlineAfter(callSeconds, TimeUnit.SECONDS)
                 .check(HealthCheckRequest.getDefaultInstance())
                 .getStatus();
     }
@@ -95,6 +104,6 @@ final class SocketClient implements AutoCloseable {
     }
 
     private SnapshotsGrpc.SnapshotsBlockingStub snapshots() {
-        return SnapshotsGrpc.newBlockingStub(channel).withDeadlineAfter(CALL_SECONDS, TimeUnit.SECONDS);
+        return SnapshotsGrpc.newBlockingStub(channel).withDeadlineAfter(callSeconds, TimeUnit.SECONDS);
     }
 }

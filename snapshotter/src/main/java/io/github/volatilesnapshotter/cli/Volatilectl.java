@@ -63,7 +63,7 @@ public final class Volatilectl {
 
     private static Command command(String name, List<String> operands, String description, Question question) {
         return new Command(name, operands, List.of(ADDRESS), description, (flags, given) -> {
-            Path address = flags.valueOf(ADDRESS).map(Path::of).orElse(DEFAULT_ADDRESS);
+            Path address = flags.pathOf(ADDRESS).orElse(DEFAULT_ADDRESS);
             try (SocketClient daemon = new SocketClient(address)) {
                 return question.ask(daemon, given);
             }

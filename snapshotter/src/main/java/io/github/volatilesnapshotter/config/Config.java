@@ -50,8 +50,15 @@ public record Config(
      * {@code [volatile]}.
      *
      * @param byDefault whether an active that nothing else decides about is volatile
+     * @param onSick what a volatile snapshot gets while its filesystem's errors keep coming
      */
-    public record VolatileUppers(boolean byDefault) {}
+    public record VolatileUppers(boolean byDefault, OnSick onSick) {
+        /** In place of a volatile overlay. */
+        public enum OnSick {
+            DURABLE,
+            REFUSE
+        }
+    }
 
     /**
      * {@code [layers]}.
@@ -63,9 +70,11 @@ public record Config(
     /**
      * {@code [watch]}.
      *
-     * @param intervalMillis time between two looks at the live overlays
+     * @param intervalMillis time between two questions to the sentinel
+     * @param probeIntervalMillis time between two write probes
+     * @param probeTimeoutMillis after which a write probe that does not come back means that the disk hangs
      */
-    public record Watch(long intervalMillis) {}
+    public record Watch(long intervalMillis, long probeIntervalMillis, long probeTimeoutMillis) {}
 
     /** {@code [poison]}. */
     public record Poison(Mode mode) {
@@ -81,9 +90,9 @@ public record Config(
      *
      * @param address containerd's own socket; empty: containerd is never called
      * @param callTimeoutMillis deadline of one call
-     * @param retryTimeoutMillis how long a call is repeated while containerd is away
+     * @param retryPauseMillis the longest pause before a kill that failed is tried again
      */
-    public record Containerd(Optional<Path> address, long callTimeoutMillis, long retryTimeoutMillis) {}
+    public record Containerd(Optional<Path> address, long callTimeoutMillis, long retryPauseMillis) {}
 
     /**
      * {@code [metrics]}.
@@ -109,11 +118,11 @@ public record Config(
                 Path.of("/run/containerd-volatile-grpc"),
                 Optional.empty(),
                 new Grpc(Set.of(0), 8, 256, 10_000),
-                new VolatileUppers(true),
+                new VolatileUppers(true, VolatileUppers.OnSick.DURABLE),
                 new Layers(120_000),
-                new Watch(1_000),
+                new Watch(1_000, 10_000, 5_000),
                 new Poison(Poison.Mode.KILL),
-                new Containerd(Optional.empty(), 10_000, 60_000),
+                new Containerd(Optional.empty(), 10_000, 30_000),
                 new Metrics(Optional.empty()),
                 new Usage(2_000),
                 new Log(Level.INFO));

@@ -6,6 +6,10 @@ import java.util.List;
 public final class ConfigException extends Exception {
     private static final long serialVersionUID = 1;
 
+    ConfigException(String message) {
+        super(message);
+    }
+
     ConfigException(String source, List<String> problems) {
         super(source + ":\n  " + String.join("\n  ", problems));
     }

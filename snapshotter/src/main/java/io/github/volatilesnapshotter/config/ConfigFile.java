@@ -13,6 +13,9 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.lang.System.Logger.Level;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CoderResult;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,7 +43,23 @@ public final class ConfigFile {
      * @throws IOException if it cannot be read
      */
     public static Config read(Path file) throws ConfigException, IOException {
-        return parse(file.toString(), Files.readString(file));
+        if (Files.isDirectory(file)) {
+            throw new ConfigException(file + " is a directory; name the configuration file in it");
+        }
+        return parse(file.toString(), text(file, Files.readAllBytes(file)));
+    }
+
+    private static String text(Path file, byte[] bytes) throws ConfigException {
+        ByteBuffer unread = ByteBuffer.wrap(bytes);
+        CharBuffer text = CharBuffer.allocate(bytes.length);
+        // Without replacement it stops before the first bytes that are no character.
+        CoderResult result = StandardCharsets.UTF_8.newDecoder().decode(unread, text, true);
+        text.flip();
+        if (result.isError()) {
+            long line = 1 + text.chars().filter(character -> character == '\n').count();
+            throw new ConfigException(file + " is not UTF-8 text, line " + line + "; save it as UTF-8");
+        }
+        return text.toString();
     }
 
     /** The default file, or the defaults where it does not exist. */
@@ -76,12 +95,15 @@ public final class ConfigFile {
 
                 [volatile]
                 default = %b
+                on_sick = %s
 
                 [layers]
                 commit_timeout_millis = %d
 
                 [watch]
                 interval_millis = %d
+                probe_interval_millis = %d
+                probe_timeout_millis = %d
 
                 [poison]
                 mode = %s
@@ -89,7 +111,7 @@ public final class ConfigFile {
                 [containerd]
                 address = %s
                 call_timeout_millis = %d
-                retry_timeout_millis = %d
+                retry_pause_millis = %d
 
                 [metrics]
                 address = %s
@@ -112,12 +134,15 @@ public final class ConfigFile {
                         config.grpc().queueLength(),
                         config.grpc().stopTimeoutMillis(),
                         config.volatileUppers().byDefault(),
+                        quoted(Section.word(config.volatileUppers().onSick())),
                         config.layers().commitTimeoutMillis(),
                         config.watch().intervalMillis(),
+                        config.watch().probeIntervalMillis(),
+                        config.watch().probeTimeoutMillis(),
                         quoted(Section.word(config.poison().mode())),
                         config.containerd().address().map(ConfigFile::quoted).orElse("\"\""),
                         config.containerd().callTimeoutMillis(),
-                        config.containerd().retryTimeoutMillis(),
+                        config.containerd().retryPauseMillis(),
                         config.metrics().address().map(ConfigFile::quoted).orElse("\"\""),
                         config.usage().cacheMillis(),
                         quoted(Section.word(config.log().level())));
@@ -168,7 +193,9 @@ public final class ConfigFile {
     }
 
     private static VolatileUppers volatileUppers(Section section, VolatileUppers defaults) {
-        VolatileUppers uppers = new VolatileUppers(section.bool("default", defaults.byDefault()));
+        VolatileUppers uppers = new VolatileUppers(
+                section.bool("default", defaults.byDefault()),
+                section.choice("on_sick", defaults.onSick(), List.of(VolatileUppers.OnSick.values())));
         section.refuseUnknownKeys();
         return uppers;
     }
@@ -181,7 +208,10 @@ public final class ConfigFile {
     }
 
     private static Watch watch(Section section, Watch defaults) {
-        Watch watch = new Watch(section.integer("interval_millis", (int) defaults.intervalMillis(), 10, 3_600_000));
+        Watch watch = new Watch(
+                section.integer("interval_millis", (int) defaults.intervalMillis(), 10, 3_600_000),
+                section.integer("probe_interval_millis", (int) defaults.probeIntervalMillis(), 100, 3_600_000),
+                section.integer("probe_timeout_millis", (int) defaults.probeTimeoutMillis(), 100, 600_000));
         section.refuseUnknownKeys();
         return watch;
     }
@@ -196,7 +226,7 @@ public final class ConfigFile {
         Containerd containerd = new Containerd(
                 section.optionalPath("address", defaults.address()),
                 section.integer("call_timeout_millis", (int) defaults.callTimeoutMillis(), 100, 600_000),
-                section.integer("retry_timeout_millis", (int) defaults.retryTimeoutMillis(), 0, 3_600_000));
+                section.integer("retry_pause_millis", (int) defaults.retryPauseMillis(), 100, 600_000));
         section.refuseUnknownKeys();
         return containerd;
     }

@@ -190,7 +190,7 @@ final class Section {
         if (!path.isAbsolute()) {
             throw new IllegalArgumentException(path + " is relative");
         }
-        return path;
+        return path.normalize();
     }
 
     /** Levenshtein's distance: how many letters must be put in, left out or exchanged. */

@@ -28,6 +28,9 @@ final class Calls {
     Calls(Lanes lanes, Metrics metrics) {
         this.lanes = lanes;
         this.metrics = metrics;
+        for (Rpc rpc : Rpc.values()) {
+            metrics.announceFailures(rpc.method);
+        }
     }
 
     /**

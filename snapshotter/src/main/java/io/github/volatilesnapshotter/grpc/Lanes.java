@@ -37,6 +37,7 @@ final class Lanes {
             };
             ThreadPoolExecutor executor = executor(lane, threads, queueLength);
             executors.put(lane, executor);
+            metrics.announceRejections(lane.word());
             metrics.queueLength("rpc-" + lane.word(), () -> executor.getQueue().size());
         }
     }

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -39,6 +40,23 @@ final class SocketFile {
      * @throws IOException if the path is too long, is something else than a socket, or somebody listens there
      */
     static SocketFile claim(Path address) throws IOException {
+        SocketFile file = checkPath(address);
+        Files.createDirectories(
+                Objects.requireNonNull(file.path.getParent()),
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        checkNobodyListens(file.path);
+        // Left by a daemon of this pid that was killed between bind and rename.
+        checkNobodyListens(file.temporary);
+        Files.deleteIfExists(file.temporary);
+        return file;
+    }
+
+    /**
+     * Looks at the path and nothing else.
+     *
+     * @throws IOException if it is too long, or names no file
+     */
+    static SocketFile checkPath(Path address) throws IOException {
         Path path = address.toAbsolutePath().normalize();
         Path directory = path.getParent();
         if (directory == null) {
@@ -48,12 +66,6 @@ final class SocketFile {
                 directory.resolve("." + Long.toString(ProcessHandle.current().pid(), Character.MAX_RADIX));
         checkLength(path);
         checkLength(temporary);
-        Files.createDirectories(
-                directory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
-        checkNobodyListens(path);
-        // Left by a daemon of this pid that was killed between bind and rename.
-        checkNobodyListens(temporary);
-        Files.deleteIfExists(temporary);
         return new SocketFile(path, temporary);
     }
 

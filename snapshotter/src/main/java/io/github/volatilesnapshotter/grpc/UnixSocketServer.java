@@ -82,6 +82,15 @@ public final class UnixSocketServer {
     }
 
     /**
+     * Looks at a socket's path and nothing else.
+     *
+     * @throws IOException if it is too long for a socket, or names none
+     */
+    public static void checkAddress(Path address) throws IOException {
+        SocketFile.checkPath(address);
+    }
+
+    /**
      * Gives the socket its name; from now on the snapshotter is served, and health says so.
      *
      * @throws IOException if the socket cannot be renamed

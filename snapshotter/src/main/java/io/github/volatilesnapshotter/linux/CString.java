@@ -71,6 +71,11 @@ final class CString {
         return false;
     }
 
+    /** For people: bytes that are not UTF-8 are shown as U+FFFD. */
+    String toText() {
+        return new String(terminated, 0, lengthBytes(), StandardCharsets.UTF_8);
+    }
+
     /** One character for each byte, so that nothing is lost. */
     String toCharactersOfOneByte() {
         return new String(terminated, 0, lengthBytes(), StandardCharsets.ISO_8859_1);

@@ -49,6 +49,17 @@ public final class Fd implements AutoCloseable {
         return SystemCalls.open(file, OpenFlags.READ_WRITE | OpenFlags.CREATE, OWNER_ONLY);
     }
 
+    /** A file to whose end everything is written; created with mode 0600 if absent. */
+    public static Fd openAppend(Path file) throws SyscallException {
+        return SystemCalls.open(file, OpenFlags.READ_WRITE | OpenFlags.CREATE | OpenFlags.APPEND, OWNER_ONLY);
+    }
+
+    /** As {@link #openAppend}, and what the file held is gone. */
+    public static Fd openEmptied(Path file) throws SyscallException {
+        return SystemCalls.open(
+                file, OpenFlags.READ_WRITE | OpenFlags.CREATE | OpenFlags.APPEND | OpenFlags.TRUNCATE, OWNER_ONLY);
+    }
+
     /** Throws IllegalStateException once closed: the kernel may have given the number to another file. */
     public int number() {
         if (!open.get()) {

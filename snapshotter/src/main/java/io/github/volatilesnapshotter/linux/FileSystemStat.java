@@ -27,6 +27,7 @@ public record FileSystemStat(
     public static final long XFS = 0x58465342L;
     public static final long BTRFS = 0x9123683eL;
     public static final long TMPFS = 0x01021994L;
+    public static final long TRACEFS = 0x74726163L;
 
     private static final long FLAG_READ_ONLY = 1;
 

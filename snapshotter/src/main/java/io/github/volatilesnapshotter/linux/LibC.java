@@ -164,6 +164,42 @@ final class LibC {
         return (int) call(Handles.LREMOVEXATTR, callState, path.address(), name.address());
     }
 
+    /** <a href="https://man7.org/linux/man-pages/man2/readlink.2.html">readlink(2)</a>: ends the result with no NUL. */
+    static long readlink(MemorySegment callState, MemorySegment path, MemorySegment result, long length) {
+        return call(Handles.READLINK, callState, path.address(), result.address(), length);
+    }
+
+    /** <a href="https://man7.org/linux/man-pages/man2/eventfd.2.html">eventfd(2)</a>. */
+    static int eventfd(MemorySegment callState, int initial, int flags) {
+        return (int) call(Handles.EVENTFD, callState, initial, flags);
+    }
+
+    /** <a href="https://man7.org/linux/man-pages/man2/poll.2.html">poll(2)</a>. */
+    static int poll(MemorySegment callState, MemorySegment descriptors, long count, int timeoutMillis) {
+        return (int) call(Handles.POLL, callState, descriptors.address(), count, timeoutMillis);
+    }
+
+    /** <a href="https://man7.org/linux/man-pages/man2/ioctl.2.html">ioctl(2)</a> with a pointer. */
+    static int ioctl(MemorySegment callState, int descriptor, long request, MemorySegment argument) {
+        return (int) call(IoctlHandle.IOCTL, callState, descriptor, request, argument.address());
+    }
+
+    /** <a href="https://man7.org/linux/man-pages/man2/open_by_handle_at.2.html">open_by_handle_at(2)</a>. */
+    static int openByHandleAt(MemorySegment callState, int mountDescriptor, MemorySegment fileHandle, int flags) {
+        return (int) call(Handles.OPEN_BY_HANDLE_AT, callState, mountDescriptor, fileHandle.address(), flags);
+    }
+
+    /** <a href="https://man7.org/linux/man-pages/man2/fanotify_init.2.html">fanotify_init(2)</a>. */
+    static int fanotifyInit(MemorySegment callState, int flags, int eventFlags) {
+        return (int) call(Handles.FANOTIFY_INIT, callState, flags, eventFlags);
+    }
+
+    /** <a href="https://man7.org/linux/man-pages/man2/fanotify_mark.2.html">fanotify_mark(2)</a>. */
+    static int fanotifyMark(
+            MemorySegment callState, int group, int flags, long mask, int directory, MemorySegment path) {
+        return (int) call(Handles.FANOTIFY_MARK, callState, group, flags, mask, directory, path.address());
+    }
+
     /** <a href="https://man7.org/linux/man-pages/man2/mount.2.html">mount(2)</a>. */
     static int mount(
             MemorySegment callState,
@@ -303,6 +339,17 @@ final class LibC {
         static final MethodHandle LREMOVEXATTR = handle("lremovexattr", 2);
         static final MethodHandle MOUNT = handle("mount", 5);
         static final MethodHandle UMOUNT2 = handle("umount2", 2);
+        static final MethodHandle READLINK = handle("readlink", 3);
+        static final MethodHandle EVENTFD = handle("eventfd", 2);
+        static final MethodHandle POLL = handle("poll", 3);
+        static final MethodHandle OPEN_BY_HANDLE_AT = handle("open_by_handle_at", 3);
+        static final MethodHandle FANOTIFY_INIT = handle("fanotify_init", 2);
+        static final MethodHandle FANOTIFY_MARK = handle("fanotify_mark", 5);
         static final MethodHandle SYSCALL = handle("syscall", 6, Linker.Option.firstVariadicArg(1));
+    }
+
+    /** A shape that no other function has, and needed only where an error is looked into. */
+    private static final class IoctlHandle {
+        static final MethodHandle IOCTL = handle("ioctl", 3, Linker.Option.firstVariadicArg(2));
     }
 }

@@ -9,6 +9,9 @@ final class OpenFlags {
     static final int READ_WRITE = 2;
     static final int CREATE = 0x40;
     static final int EXCLUSIVE = 0x80;
+    static final int TRUNCATE = 0x200;
+    static final int APPEND = 0x400;
+    static final int NON_BLOCKING = 0x800;
     static final int CLOSE_ON_EXEC = 0x80000;
     static final int PATH = 0x200000;
 

@@ -22,6 +22,7 @@ final class SystemCalls {
     private static final int LOCK_EXCLUSIVE_OR_FAIL = 2 | 4;
     private static final int SEEK_FROM_START = 0;
     private static final int READ_CHUNK_BYTES = 64 * 1024;
+    private static final int PATH_MAX = 4096;
     private static final int STATX_SIZE_BYTES = 256;
     private static final int STATFS_SIZE_BYTES = 120;
 
@@ -63,6 +64,18 @@ final class SystemCalls {
         int number = file.number();
         long count = frame.uninterrupted(callState -> LibC.read(callState, number, buffer, buffer.byteSize()));
         return frame.check(count, "read", file);
+    }
+
+    /** What there is to read now, at most the buffer's size; 0 at the end of the file, and if there is nothing at this moment. */
+    static long readAvailable(Fd file, MemorySegment buffer) throws SyscallException {
+        int number = file.number();
+        try (CallFrame frame = new CallFrame()) {
+            long count = frame.uninterrupted(callState -> LibC.read(callState, number, buffer, buffer.byteSize()));
+            if (count == -1 && frame.errno().is(Errno.EAGAIN)) {
+                return 0;
+            }
+            return frame.check(count, "read", file);
+        }
     }
 
     static void write(Fd file, byte[] bytes) throws SyscallException {
@@ -127,6 +140,10 @@ final class SystemCalls {
         }
     }
 
+    static Stat statx(CString absolutePath) throws SyscallException {
+        return statx(AT_WORKING_DIRECTORY, absolutePath, absolutePath, AT_SYMLINK_NOFOLLOW);
+    }
+
     static Stat statx(Path path) throws SyscallException {
         return statx(AT_WORKING_DIRECTORY, CString.of(path), CString.of(path), AT_SYMLINK_NOFOLLOW);
     }
@@ -176,6 +193,17 @@ final class SystemCalls {
             MemorySegment pathname = frame.string(name);
             frame.check(frame.uninterrupted(callState -> LibC.statfs(callState, pathname, result)), "statfs", name);
             return FileSystemStat.read(result);
+        }
+    }
+
+    /** Where the symbolic link leads, as it is written there. */
+    static CString readlink(Path link) throws SyscallException {
+        CString name = CString.of(link);
+        try (CallFrame frame = new CallFrame()) {
+            MemorySegment result = frame.allocate(PATH_MAX);
+            long length = LibC.readlink(frame.callState(), frame.string(name), result, result.byteSize());
+            frame.check(length, "readlink", name);
+            return CString.ofBytes(result.asSlice(0, length).toArray(ValueLayout.JAVA_BYTE));
         }
     }
 

@@ -118,8 +118,13 @@ final class TreeWalk {
         void leave(Fd parent, CString name) throws SyscallException;
     }
 
-    /** A name in a directory, with the type that the directory gives, which some filesystems do not. */
-    record Entry(CString name, byte type) {
+    /**
+     * A name in a directory.
+     *
+     * @param type as the directory gives it, which on some filesystems it does not
+     * @param inode as the directory gives it; at a mount point that of the directory below the mount
+     */
+    record Entry(CString name, byte type, long inode) {
         private static final byte DIRECTORY = 4;
 
         boolean isSurelyDirectory() {
@@ -174,7 +179,9 @@ final class TreeWalk {
             long offset = 0;
             while (offset < lengthBytes) {
                 Entry entry = new Entry(
-                        CString.read(batch, offset + NAME_OFFSET), batch.get(JAVA_BYTE, offset + TYPE_OFFSET));
+                        CString.read(batch, offset + NAME_OFFSET),
+                        batch.get(JAVA_BYTE, offset + TYPE_OFFSET),
+                        batch.get(JAVA_LONG, offset));
                 position = batch.get(JAVA_LONG, offset + POSITION_OFFSET);
                 offset += Short.toUnsignedInt(batch.get(JAVA_SHORT, offset + LENGTH_OFFSET));
                 if (!entry.name().isSelfOrParent() && visitor.visit(directory(), entry)) {

@@ -10,10 +10,14 @@ import java.util.List;
  * @param errno name of the errno that the kernel reported, for example {@code EIO}; empty if there was none
  * @param device {@code major:minor} of the upper superblock
  * @param at when it was found; kept to the nanosecond
- * @param files those known to be hit, as far as they could be named; paths within the upper
+ * @param files those known to be hit anywhere on the superblock, as far as they could be named; texts for people
  */
 public record Poison(String reason, String errno, String device, Instant at, List<String> files) {
     public Poison {
         files = List.copyOf(files);
+    }
+
+    public Poison withFiles(List<String> named) {
+        return new Poison(reason, errno, device, at, named);
     }
 }

@@ -39,6 +39,12 @@ public interface SnapshotStore extends AutoCloseable {
     <T, X extends Exception> T ordered(Work<T, X> work) throws X, MetadataException;
 
     /**
+     * As {@link #ordered}, for what must not be held up and can be done again later: refused at once while {@link #distrustDisk}
+     * has no outcome yet.
+     */
+    <T, X extends Exception> T orderedNow(Work<T, X> work) throws X, MetadataException;
+
+    /**
      * As {@link #ordered}, and returns after this and every earlier transaction is on disk. Flushes even if the work changed
      * nothing.
      *
@@ -62,6 +68,14 @@ public interface SnapshotStore extends AutoCloseable {
      * records are then written anew without anybody's doing, and this turns true again. Any thread; asks no disk.
      */
     boolean isWritable();
+
+    /**
+     * Writebacks of the filesystem on which the records lie have failed, and work again: the records may have lost something, or
+     * may be writable again. Returns at once. The store finds out on a thread of its own, by a flush, and writes the records anew
+     * if that fails; until then transactions wait for the outcome, a few seconds at most, so that the first one after an error
+     * does not have to find it.
+     */
+    void distrustDisk();
 
     /** Waits for a transaction that is under way, brings everything to disk and closes the file. Later calls do nothing. */
     @Override

@@ -48,6 +48,9 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** ...but no longer than this. */
     private static final long REBUILD_PAUSE_LIMIT_MILLIS = 30_000;
 
+    /** How long a transaction waits to learn whether a disk that is in doubt has kept the records. */
+    private static final long DOUBT_WAIT_MILLIS = 5_000;
+
     private static final long WRITER_TIMEOUT_MILLIS = 30_000;
     private static final long MAINTENANCE_TIMEOUT_MILLIS = 30_000;
 
@@ -67,6 +70,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     private final AtomicLong nextId = new AtomicLong();
     private volatile long idsReservedThrough;
     private final AtomicReference<@Nullable Refusal> refusal = new AtomicReference<>();
+    private final Doubts doubts = new Doubts();
     private volatile boolean closed;
     private int changesSinceLook;
     private long checkpointAtBytes = LOG_CHECKPOINT_BYTES;
@@ -151,12 +155,31 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     @Override
     public <T, X extends Exception> T ordered(Work<T, X> work) throws X, MetadataException {
+        awaitOutcomeOfDoubts();
+        return write(Durability.ORDERED, work);
+    }
+
+    @Override
+    public <T, X extends Exception> T orderedNow(Work<T, X> work) throws X, MetadataException {
         return write(Durability.ORDERED, work);
     }
 
     @Override
     public <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException {
+        awaitOutcomeOfDoubts();
         return write(Durability.DURABLE, work);
+    }
+
+    private void awaitOutcomeOfDoubts() throws MetadataException {
+        if (closed || !doubts.areOpen()) {
+            return;
+        }
+        try {
+            doubts.awaitSettled(DOUBT_WAIT_MILLIS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw refused(Reason.BUSY, "interrupted while waiting to learn whether the disk has kept the records");
+        }
     }
 
     private <T, X extends Exception> T write(Durability durability, Work<T, X> work) throws X, MetadataException {
@@ -260,6 +283,12 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         return !closed && refusal.get() == null;
     }
 
+    @Override
+    public void distrustDisk() {
+        doubts.raise();
+        maintenanceDue.release();
+    }
+
     private void becomeWriter() throws MetadataException {
         takeTurn();
         Refusal refused = refusal.get();
@@ -305,8 +334,10 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         while (true) {
             maintenanceDue.acquireUninterruptibly();
             maintenanceDue.drainPermits();
+            checkDoubtedDisk();
             rebuildWhileRefusing();
             if (closed) {
+                doubts.settle(doubts.raised());
                 return;
             }
             try {
@@ -320,30 +351,63 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         }
     }
 
+    /** A page of the log that could not be written back is reported once, by the next flush of this very connection. */
+    private void checkDoubtedDisk() {
+        long doubt = doubts.raised();
+        if (!doubts.areOpen() || refusal.get() != null) {
+            return; // while writes are refused, the next attempt to write the file anew is what settles a doubt
+        }
+        try {
+            becomeWriter();
+            try {
+                commit(List.of(), Durability.DURABLE);
+            } finally {
+                writer.unlock();
+            }
+        } catch (MetadataException e) {
+            if (refusal.get() == null && !closed) {
+                observer.maintenanceFailed(e);
+            }
+        }
+        if (refusal.get() == null) {
+            doubts.settle(doubt);
+        }
+    }
+
     private void rebuildWhileRefusing() {
         Refusal refused = refusal.get();
         for (int attempt = 1; refused != null && !closed; attempt++) {
             long begunAtNanos = System.nanoTime();
+            long doubt = doubts.raised();
             try {
                 rebuild();
             } catch (MetadataException e) {
                 observer.rebuildFailed(e, attempt);
-                pauseAfterAttemptOf(System.nanoTime() - begunAtNanos);
             }
+            doubts.settle(doubt);
             if (refusal.get() == null) {
                 observer.rebuilt(System.nanoTime() - refused.sinceNanos());
                 return;
             }
+            pauseAfterAttemptOf(System.nanoTime() - begunAtNanos);
         }
     }
 
+    /** Shorter, but not shorter than what the attempt took, if somebody says meanwhile that the disk may be well again. */
     private void pauseAfterAttemptOf(long tookNanos) {
-        long pauseMillis = Math.clamp(
-                REBUILD_PAUSE_SHARE * TimeUnit.NANOSECONDS.toMillis(tookNanos),
-                REBUILD_PAUSE_MILLIS,
-                REBUILD_PAUSE_LIMIT_MILLIS);
+        long endedAtNanos = System.nanoTime();
+        long tookMillis = TimeUnit.NANOSECONDS.toMillis(tookNanos);
+        long leastMillis = Math.clamp(tookMillis, REBUILD_PAUSE_MILLIS, REBUILD_PAUSE_LIMIT_MILLIS);
+        long mostMillis =
+                Math.clamp(REBUILD_PAUSE_SHARE * tookMillis, REBUILD_PAUSE_MILLIS, REBUILD_PAUSE_LIMIT_MILLIS);
+        long mostNanos = TimeUnit.MILLISECONDS.toNanos(mostMillis);
         try {
-            boolean _ = closing.await(pauseMillis, TimeUnit.MILLISECONDS);
+            boolean _ = closing.await(leastMillis, TimeUnit.MILLISECONDS);
+            long pausedNanos = System.nanoTime() - endedAtNanos;
+            while (!closed && !doubts.areOpen() && pausedNanos < mostNanos) {
+                boolean _ = maintenanceDue.tryAcquire(mostNanos - pausedNanos, TimeUnit.NANOSECONDS);
+                pausedNanos = System.nanoTime() - endedAtNanos;
+            }
         } catch (InterruptedException e) {
             throw new IllegalStateException("nobody interrupts the thread of the store's own", e);
         }

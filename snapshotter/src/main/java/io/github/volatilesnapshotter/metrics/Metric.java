@@ -13,6 +13,18 @@ enum Metric {
     SNAPSHOTS(Type.GAUGE, "snapshots", "Snapshots by role", "role"),
     POISONED(Type.COUNTER, "poisoned", "Snapshots poisoned, by reason", "reason"),
     UNSEEN_ERRORS(Type.COUNTER, "unseen.errors.cleared", "Writeback errors nobody had seen, consumed by this daemon"),
+    STATE(Type.GAUGE, "superblock.state", "1 for the state that a superblock is in", "device", "state"),
+    TRANSITIONS(Type.COUNTER, "superblock.transitions", "Changes of a superblock's state, by the new state", "state"),
+    WRITE_PROBE(Type.TIMER, "write.probe", "Time of a write probe, from its begin until it came back"),
+    PLACED_ELSEWHERE(
+            Type.COUNTER,
+            "placed.durable",
+            "Volatile snapshots that got a plain overlay because their filesystem was sick"),
+    TRACE(Type.GAUGE, "error.trace", "1 while the kernel's trace of writeback errors is read, 0 where it can't be"),
+    FAILED_WRITEBACKS(
+            Type.COUNTER, "failed.writebacks", "Inodes of which the kernel's trace said that a writeback failed"),
+    TRACE_LOST(Type.COUNTER, "error.trace.lost", "Events of that trace that the kernel dropped"),
+    LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
     PROBE(Type.TIMER, "overlay.probe", "Time of asking one overlay, or all of them, for a writeback error"),

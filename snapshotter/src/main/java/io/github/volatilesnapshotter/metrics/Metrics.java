@@ -56,9 +56,11 @@ public final class Metrics implements AutoCloseable {
         SENT,
         /** containerd knows no such task: nothing runs on the snapshot. */
         NOTHING_RUNS,
-        /** Refused, or containerd was away for longer than the retries last. */
+        /** The snapshot was removed before the kill could be sent. */
+        SNAPSHOT_REMOVED,
+        /** One try was refused, or containerd is away: it is repeated. */
         FAILED,
-        /** The reactor's queue was full. */
+        /** A queue of the reactor was full, or it is stopping: the next daemon hears of it again. */
         DROPPED,
         /** Mode {@code report}: not asked for. */
         ONLY_REPORTED
@@ -77,12 +79,17 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters unexpectedFailures = new LabelledCounters(Metric.UNEXPECTED_FAILURES);
     private final LabelledCounters poisoned = new LabelledCounters(Metric.POISONED);
     private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
+    private final LabelledCounters transitions = new LabelledCounters(Metric.TRANSITIONS);
     private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
     private final Counter rejectedPeers = counter(Metric.REJECTED_PEERS, List.of());
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
+    private final Counter placedElsewhere = counter(Metric.PLACED_ELSEWHERE, List.of());
+    private final Counter failedWritebacks = counter(Metric.FAILED_WRITEBACKS, List.of());
+    private final Counter traceEventsLost = counter(Metric.TRACE_LOST, List.of());
     private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
     private final Timer commit = timer(Metric.COMMIT, DISK_BUCKETS, List.of());
     private final Timer probe = timer(Metric.PROBE, DISK_BUCKETS, List.of());
+    private final Timer writeProbe = timer(Metric.WRITE_PROBE, DISK_BUCKETS, List.of());
     private final Timer durableTransaction = transactionTimer(Durability.DURABLE);
     private final Timer orderedTransaction = transactionTimer(Durability.ORDERED);
 
@@ -107,6 +114,24 @@ public final class Metrics implements AutoCloseable {
                 .computeIfAbsent(method, _ -> new ConcurrentHashMap<>())
                 .computeIfAbsent(status, _ -> timer(Metric.RPC, RPC_BUCKETS, tags(Metric.RPC, method, status)))
                 .record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /**
+     * Shows 0 for the calls refused in a lane: a series that appears with its first event makes Prometheus' {@code increase()} miss
+     * that one.
+     */
+    public void announceRejections(String lane) {
+        rejectedCalls.of(lane);
+    }
+
+    /** Shows 0 for the unexpected failures of a method, for the same reason. */
+    public void announceFailures(String method) {
+        unexpectedFailures.of(method);
+    }
+
+    /** Shows 0 for the snapshots poisoned for a reason, for the same reason. */
+    public void announcePoison(String reason) {
+        poisoned.of(reason);
     }
 
     /** A call was refused because its lane's queue was full. */
@@ -157,6 +182,47 @@ public final class Metrics implements AutoCloseable {
     /** Asking one overlay, or all of them, took this long. */
     public void probeTook(long nanoseconds) {
         probe.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** A write probe came back after this long. */
+    public void writeProbeTook(long nanoseconds) {
+        writeProbe.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** A snapshot that would have been volatile was placed on a plain overlay, because its filesystem was sick. */
+    public void placedElsewhere() {
+        placedElsewhere.increment();
+    }
+
+    /** Shows whether the kernel's trace of writeback errors is read; called from the scraping thread. */
+    public void errorTrace(BooleanSupplier isRead) {
+        gauge(Metric.TRACE, List.of(), () -> isRead.getAsBoolean() ? 1 : 0);
+    }
+
+    /** The kernel's trace named this many inodes whose writeback failed. */
+    public void failedWritebacks(int inodes) {
+        failedWritebacks.increment(inodes);
+    }
+
+    /** The kernel dropped events of its trace, because they came faster than they were read. */
+    public void traceEventsLost(long events) {
+        traceEventsLost.increment((double) events);
+    }
+
+    /** A superblock is in this state now, and was in another before. */
+    public void superblockChanged(String state) {
+        transitions.of(state).increment();
+    }
+
+    /** Shows, for each state, whether the superblock is in it; {@code is} is called from the scraping thread. */
+    public void superblockState(String device, String state, BooleanSupplier is) {
+        transitions.of(state);
+        gauge(Metric.STATE, tags(Metric.STATE, device, state), () -> is.getAsBoolean() ? 1 : 0);
+    }
+
+    /** Shows how long ago the watch looked the last time; called from the scraping thread. */
+    public void lastLook(Supplier<Number> secondsAgo) {
+        gauge(Metric.LAST_LOOK, List.of(), secondsAgo);
     }
 
     /** One metadata transaction took this long. */

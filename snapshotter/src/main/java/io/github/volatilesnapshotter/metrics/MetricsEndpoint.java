@@ -4,9 +4,11 @@ import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.net.BindException;
 import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
-import java.util.concurrent.ArrayBlockingQueue;
+import java.util.List;
+import java.util.concurrent.SynchronousQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
@@ -14,12 +16,27 @@ import java.util.function.Supplier;
 
 /**
  * Metrics and probes over HTTP: {@code /metrics} (Prometheus text 0.0.4), {@code /healthz} (200 while the process answers) and
- * {@code /readyz} (200 while the snapshotter serves, else 503). Answers on one thread of its own; what does not fit into the queue
- * of {@value #QUEUE_LENGTH} connections is closed.
+ * {@code /readyz} (200 while the snapshotter serves, else 503). Answers on at most {@value #THREADS} threads of its own; who comes while
+ * all of them are held is closed. A client that stalls within its request or its answer is cut off after
+ * {@value #STALL_SECONDS} seconds; until then it holds one of the threads.
  */
 public final class MetricsEndpoint implements AutoCloseable {
-    private static final int QUEUE_LENGTH = 16;
+    static final int THREADS = 16;
+    static final int STALL_SECONDS = 5;
+
     private static final int BACKLOG = 16;
+    private static final long IDLE_SECONDS = 30;
+
+    static {
+        // Without them jdk.httpserver waits for ever. It reads them once, in seconds, when its first class is loaded:
+        // after
+        // this. A flag of the command line stands.
+        for (String limit : List.of("sun.net.httpserver.maxReqTime", "sun.net.httpserver.maxRspTime")) {
+            if (System.getProperty(limit) == null) {
+                System.setProperty(limit, Integer.toString(STALL_SECONDS));
+            }
+        }
+    }
 
     private final HttpServer server;
     private final ThreadPoolExecutor executor;
@@ -33,17 +50,18 @@ public final class MetricsEndpoint implements AutoCloseable {
      * Starts to serve.
      *
      * @param ready asked for each {@code /readyz}, must not block
-     * @throws IOException if the address cannot be bound
+     * @throws IOException if the address cannot be bound; the message names it, for people
      */
     public static MetricsEndpoint start(InetSocketAddress address, Metrics metrics, BooleanSupplier ready)
             throws IOException {
-        HttpServer server = HttpServer.create(address, BACKLOG);
-        ThreadPoolExecutor executor =
-                new ThreadPoolExecutor(1, 1, 0, TimeUnit.SECONDS, new ArrayBlockingQueue<>(QUEUE_LENGTH), task -> {
-                    Thread thread = new Thread(task, "metrics-http");
-                    thread.setDaemon(true);
-                    return thread;
-                });
+        HttpServer server = bind(address);
+        ThreadPoolExecutor executor = new ThreadPoolExecutor(
+                0,
+                THREADS,
+                IDLE_SECONDS,
+                TimeUnit.SECONDS,
+                new SynchronousQueue<>(),
+                Thread.ofPlatform().name("metrics-http-", 0).daemon().factory());
         server.setExecutor(executor);
         serve(
                 server,
@@ -67,6 +85,21 @@ public final class MetricsEndpoint implements AutoCloseable {
     public void close() {
         server.stop(0);
         executor.shutdownNow();
+    }
+
+    private static HttpServer bind(InetSocketAddress address) throws IOException {
+        String where = address.getHostString() + ":" + address.getPort();
+        if (address.isUnresolved()) {
+            throw new BindException("metrics address " + where + ": the host is not known; give another one");
+        }
+        try {
+            return HttpServer.create(address, BACKLOG);
+        } catch (IOException e) {
+            BindException failure = new BindException("metrics address " + where + " can't be served on: "
+                    + e.getMessage() + "; give another one, or end the process that listens there");
+            failure.initCause(e);
+            throw failure;
+        }
     }
 
     private static void serve(HttpServer server, String path, Supplier<Answer> answers) {

@@ -3,8 +3,9 @@ package io.github.volatilesnapshotter.snapshot;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.Poison;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import java.util.Set;
 
 /** What a client is told when the machine fails: the one place that turns errno and result codes into categories. */
@@ -39,7 +40,7 @@ final class Failures {
         return WRITE_BACK.contains(failure.operation()) || STOPPED.contains(failure.errno());
     }
 
-    static SnapshotException of(String key, UnseenErrorException failure) {
+    static SnapshotException of(String key, SuperblockUnavailableException failure) {
         return new SnapshotException(Category.UNAVAILABLE, "snapshot " + key + ": " + failure.getMessage(), failure);
     }
 
@@ -55,7 +56,12 @@ final class Failures {
         return new SnapshotException(Category.NOT_FOUND, "snapshot " + key + " does not exist");
     }
 
-    static SnapshotException alreadyExists(String key) {
-        return new SnapshotException(Category.ALREADY_EXISTS, "snapshot " + key + " exists already");
+    static SnapshotException poisoned(String key, Poison poison) {
+        String errno = poison.errno().isEmpty() ? "" : " (" + poison.errno() + ")";
+        return new SnapshotException(
+                Category.FAILED_PRECONDITION,
+                "snapshot " + key + " is poisoned: " + poison.reason() + errno + " on " + poison.device() + " at "
+                        + poison.at()
+                        + (poison.files().isEmpty() ? "" : "; lost a write: " + String.join("; ", poison.files())));
     }
 }

@@ -6,6 +6,8 @@ import java.util.Locale;
 enum PoisonReason {
     /** The kernel reported a failed writeback on the upper superblock since the snapshot began. */
     WRITEBACK_ERROR,
+    /** The filesystem was shut down or has aborted its journal: what it had not written is lost, and nobody is told of it. */
+    FILE_SYSTEM_GONE,
     /** The upper was made under another boot id: what a volatile overlay had not written is lost. */
     CRASH,
     /** Nothing watched the superblock all the time since the snapshot began. */

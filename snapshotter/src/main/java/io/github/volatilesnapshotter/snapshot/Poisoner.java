@@ -14,10 +14,12 @@ import java.time.Instant;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -30,6 +32,8 @@ import org.jspecify.annotations.Nullable;
 final class Poisoner {
     private static final System.Logger LOG = System.getLogger(Poisoner.class.getName());
 
+    private static final int NAMING_SECONDS = 60;
+
     private final SnapshotStore store;
     private final Metrics metrics;
     private final List<Poisoning.Listener> listeners = new CopyOnWriteArrayList<>();
@@ -41,6 +45,7 @@ final class Poisoner {
     Poisoner(SnapshotStore store, Metrics metrics) {
         this.store = store;
         this.metrics = metrics;
+        Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
     }
 
     void addListener(Poisoning.Listener listener) {
@@ -50,6 +55,14 @@ final class Poisoner {
     /** The poison of a snapshot, recorded or not. */
     Optional<Poison> of(SnapshotRecord snapshot) {
         return Optional.ofNullable(snapshot.poison() != null ? snapshot.poison() : unrecorded.get(snapshot.id()));
+    }
+
+    /** @throws SnapshotException FAILED_PRECONDITION if the snapshot is poisoned */
+    void refusePoisoned(SnapshotRecord snapshot) throws SnapshotException {
+        Optional<Poison> poison = of(snapshot);
+        if (poison.isPresent()) {
+            throw Failures.poisoned(snapshot.key(), poison.get());
+        }
     }
 
     /** One snapshot and what is wrong with it. */
@@ -84,7 +97,7 @@ final class Poisoner {
         }
         Map<Long, Poison> pending = Map.copyOf(unrecorded);
         try {
-            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+            int _ = store.<Integer, RuntimeException>orderedNow(transaction -> {
                 pending.forEach((id, poison) -> transaction
                         .find((long) id)
                         .filter(Poisoner::canBePoisoned)
@@ -106,6 +119,49 @@ final class Poisoner {
         pending.forEach(unrecorded::remove);
         reportedUnrecorded.set(0);
         return true;
+    }
+
+    /**
+     * Adds files to the records of those that were poisoned by a writeback error in the last {@value #NAMING_SECONDS} s: their names are
+     * found some milliseconds after the error. What can't be recorded now is not named.
+     */
+    void nameFiles(List<String> files) {
+        Instant since = Instant.now().minusSeconds(NAMING_SECONDS);
+        List<Long> ids = store.all().stream()
+                .filter(snapshot -> isNamed(snapshot, since))
+                .map(SnapshotRecord::id)
+                .toList();
+        if (ids.isEmpty()) {
+            return;
+        }
+        try {
+            int _ = store.<Integer, RuntimeException>orderedNow(transaction -> {
+                ids.forEach(id -> transaction
+                        .find((long) id)
+                        .filter(snapshot -> isNamed(snapshot, since))
+                        .ifPresent(snapshot -> transaction.replace(withFiles(snapshot, files))));
+                return ids.size();
+            });
+        } catch (MetadataException e) {
+            LOG.log(WARNING, "the files that lost a write are not recorded", "failure", e.getMessage());
+        }
+    }
+
+    private static boolean isNamed(SnapshotRecord snapshot, Instant since) {
+        Poison poison = snapshot.poison();
+        return poison != null
+                && poison.reason().equals(PoisonReason.WRITEBACK_ERROR.word())
+                && poison.at().isAfter(since)
+                && poison.files().size() < DamagedFiles.MOST_FILES;
+    }
+
+    private static SnapshotRecord withFiles(SnapshotRecord snapshot, List<String> files) {
+        Poison poison = Objects.requireNonNull(snapshot.poison());
+        List<String> all = Stream.concat(poison.files().stream(), files.stream())
+                .distinct()
+                .limit(DamagedFiles.MOST_FILES)
+                .toList();
+        return snapshot.withPoison(poison.withFiles(all));
     }
 
     /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */

@@ -11,7 +11,7 @@ import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.Upper;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock.Past;
 import java.io.IOException;
@@ -41,7 +41,7 @@ final class Recovery {
     private final Poisoner poisoner;
     private final Trash trash;
     private final SnapshotMounts mounts;
-    private final OverlaySnapshotter.Machine machine;
+    private final Machine machine;
 
     private final Map<Path, MountInfo> mounted = new HashMap<>();
     private final List<Poisoner.Verdict> verdicts = new ArrayList<>();
@@ -49,13 +49,7 @@ final class Recovery {
     private int remounted;
     private int orphans;
 
-    Recovery(
-            Layout layout,
-            SnapshotStore store,
-            Uppers uppers,
-            Poisoner poisoner,
-            Trash trash,
-            OverlaySnapshotter.Machine machine) {
+    Recovery(Layout layout, SnapshotStore store, Uppers uppers, Poisoner poisoner, Trash trash, Machine machine) {
         this.layout = layout;
         this.store = store;
         this.uppers = uppers;
@@ -231,7 +225,7 @@ final class Recovery {
         try {
             step.run();
             return true;
-        } catch (SyscallException | UnseenErrorException e) {
+        } catch (SyscallException | SuperblockUnavailableException e) {
             LOG.log(WARNING, "can't " + what + " " + name, e);
             return false;
         }
@@ -239,6 +233,6 @@ final class Recovery {
 
     @FunctionalInterface
     private interface Step {
-        void run() throws SyscallException, UnseenErrorException;
+        void run() throws SyscallException, SuperblockUnavailableException;
     }
 }

@@ -7,6 +7,7 @@ import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Flock;
 import io.github.volatilesnapshotter.linux.KernelRelease;
+import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
@@ -16,27 +17,41 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.ErrorEpoch;
+import io.github.volatilesnapshotter.superblock.FailedFiles;
+import io.github.volatilesnapshotter.superblock.FailedWriteback;
+import io.github.volatilesnapshotter.superblock.Failure;
+import io.github.volatilesnapshotter.superblock.State;
+import io.github.volatilesnapshotter.superblock.SuperblockListener;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
+import io.github.volatilesnapshotter.superblock.Transition;
 import io.github.volatilesnapshotter.superblock.Watch;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
 public final class RunningSnapshotter implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(RunningSnapshotter.class.getName());
 
-    private final List<Fd> locks;
+    private static final double NANOS_PER_SECOND = 1e9;
+
+    private final Opened opened;
     private final SnapshotStore store;
     private final WatchedSuperblock superblock;
+    private final Machine machine;
     private final Trash trash;
     private final Uppers uppers;
     private final LayerSync layerSync;
     private final Poisoner poisoner;
+    private final Inquiry inquiry;
+    private final DamageReports damageReports;
     private final OverlaySnapshotter snapshotter;
     private final Watch watch;
+    private final List<Consumer<State>> stateListeners = new CopyOnWriteArrayList<>();
 
     /**
      * Checks the machine, recovers, and begins to watch.
@@ -48,72 +63,128 @@ public final class RunningSnapshotter implements AutoCloseable {
             throws StartException {
         Layout layout = new Layout(settings.root());
         StartChecks.checkPath(settings.root());
-        List<Fd> locks = new ArrayList<>();
+        Opened opened = new Opened();
         try {
-            Entries.createDirectories(layout.root(), 0711);
-            StartChecks.check(layout.root());
-            locks.add(lock(layout.lock(), "root " + layout.root()));
-            // The sentinels are mounted there: two daemons would take each other's away.
-            Entries.createDirectories(settings.state(), 0700);
-            locks.add(lock(settings.state().resolve("lock"), "state directory " + settings.state()));
-            layout.create();
-            SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
-            RunningSnapshotter running = new RunningSnapshotter(locks, store, settings, layout, metrics);
+            RunningSnapshotter running = open(settings, layout, metrics, opened);
             running.poisoner.addListener(listener);
             running.recover(layout);
             running.registerGauges(metrics);
             running.trash.start();
-            running.watch.start(settings.watchIntervalMillis());
+            running.watch.start();
             return running;
-        } catch (SyscallException | UnseenErrorException e) {
-            locks.forEach(Fd::close);
+        } catch (SyscallException | SuperblockUnavailableException e) {
+            opened.closeAfter(e);
             throw new StartException("root " + layout.root() + " can't be used: " + e.getMessage(), e);
         } catch (MetadataException e) {
-            locks.forEach(Fd::close);
+            opened.closeAfter(e);
             throw new StartException("metadata can't be used: " + e.getMessage(), e);
+        } catch (StartException | RuntimeException e) {
+            opened.closeAfter(e);
+            throw e;
+        }
+    }
+
+    private static RunningSnapshotter open(SnapshotterSettings settings, Layout layout, Metrics metrics, Opened opened)
+            throws SyscallException, MetadataException, StartException {
+        Entries.createDirectories(layout.root(), 0711);
+        StartChecks.check(layout.root());
+        lock(layout.lock(), "root " + layout.root(), opened);
+        // The sentinels are mounted there: two daemons would take each other's away.
+        Entries.createDirectories(settings.state(), 0700);
+        lock(settings.state().resolve("lock"), "state directory " + settings.state(), opened);
+        layout.create();
+        SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
+        opened.add(store::close);
+        return new RunningSnapshotter(opened, store, settings, layout, metrics);
+    }
+
+    /** What the superblock has to tell. */
+    private final class SuperblockEvents implements SuperblockListener {
+        @Override
+        public void look(ErrorEpoch epoch) {
+            inquiry.lookAtEpoch(epoch.errno());
+        }
+
+        @Override
+        public void damaged(List<FailedWriteback> failures) {
+            damageReports.name(failures);
+        }
+
+        @Override
+        public void cleared(ErrorEpoch epoch) {
+            // The records lie on the superblock too.
+            store.distrustDisk();
+        }
+
+        @Override
+        public void gone(Failure failure) {
+            inquiry.poisonAll(failure.errno());
+        }
+
+        @Override
+        public void changed(Transition transition) {
+            stateListeners.forEach(told -> told.accept(transition.to()));
+        }
+    }
+
+    private static void lock(Path file, String what, Opened opened) throws SyscallException, StartException {
+        Fd lock = Fd.openReadWrite(file);
+        opened.add(lock::close);
+        if (!Flock.tryExclusive(lock)) {
+            throw new StartException("another daemon serves " + what + " (it holds " + file + ")");
         }
     }
 
     private RunningSnapshotter(
-            List<Fd> locks, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
+            Opened opened, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
             throws SyscallException {
-        this.locks = locks;
+        this.opened = opened;
         this.store = store;
         this.superblock = WatchedSuperblock.of(
                 layout.root(),
                 layout.empty(),
                 settings.state(),
                 OverlayMounter.forKernel(KernelRelease.current()),
+                settings.watch(),
                 metrics);
+        this.machine = new Machine(BootId.current(), superblock.device().toString());
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
         this.poisoner = new Poisoner(store, metrics);
         this.layerSync = new LayerSync(layout, settings.commitTimeoutMillis());
-        this.snapshotter =
-                new OverlaySnapshotter(settings, layout, store, uppers, poisoner, layerSync, trash, machine(), metrics);
-        this.watch = new Watch(superblock, this::look);
-        superblock.setListener(epoch -> snapshotter.lookAtEpoch(epoch.errno()));
+        this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
+        this.snapshotter = new OverlaySnapshotter(
+                settings,
+                layout,
+                store,
+                uppers,
+                poisoner,
+                inquiry,
+                layerSync,
+                trash,
+                machine,
+                new Admission(superblock, settings, metrics),
+                metrics);
+        this.damageReports = new DamageReports(
+                layout,
+                uppers,
+                new FailedFiles(layout.root(), MountInfo.containing(layout.root())),
+                new DamagedFiles(layout, store),
+                poisoner);
+        this.watch = Watch.of(superblock, metrics, poisoner::recordAll);
+        opened.add(trash::close);
+        opened.add(layerSync::close);
+        opened.add(uppers::close);
+        opened.add(superblock::close);
+        opened.add(watch::close);
+        superblock.setListener(new SuperblockEvents());
     }
 
-    private OverlaySnapshotter.Machine machine() {
-        return new OverlaySnapshotter.Machine(
-                BootId.current(), superblock.device().toString());
-    }
-
-    private static Fd lock(Path file, String what) throws SyscallException, StartException {
-        Fd lock = Fd.openReadWrite(file);
-        if (!Flock.tryExclusive(lock)) {
-            lock.close();
-            throw new StartException("another daemon serves " + what + " (it holds " + file + ")");
-        }
-        return lock;
-    }
-
-    private void recover(Layout layout) throws SyscallException, UnseenErrorException {
-        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine());
+    private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException {
+        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine);
         recovery.adopt();
         Recovery.Report report = recovery.judge(superblock.start());
-        snapshotter.lookAtOverlays();
+        inquiry.lookAtOverlays();
         LOG.log(
                 INFO,
                 "recovered",
@@ -129,9 +200,10 @@ public final class RunningSnapshotter implements AutoCloseable {
                 report.orphans());
     }
 
-    private void look() {
-        snapshotter.lookAtOverlays();
-        poisoner.recordAll();
+    /** Told of each new state of the superblock, and at once of the one it is in; must not wait. */
+    public void onState(Consumer<State> told) {
+        stateListeners.add(told);
+        told.accept(superblock.state());
     }
 
     private void registerGauges(Metrics metrics) {
@@ -145,6 +217,10 @@ public final class RunningSnapshotter implements AutoCloseable {
         metrics.trashWaiting(trash::waiting);
         metrics.metadataWritable(store::isWritable);
         metrics.queueLength("layer_sync", layerSync::running);
+        for (State state : State.values()) {
+            metrics.superblockState(device(), state.word(), () -> superblock.state() == state);
+        }
+        metrics.lastLook(() -> watch.nanosSinceLastLook() / NANOS_PER_SECOND);
     }
 
     private int count(Predicate<SnapshotRecord> predicate) {
@@ -169,10 +245,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     /** Stops watching and closes the records; leaves every mount, so that containers run on. */
     @Override
     public void close() throws MetadataException {
-        watch.close();
-        superblock.close();
-        uppers.close();
-        closeRecords();
+        opened.close();
     }
 
     /** Also detaches every overlay and the sentinel. For tests: containers lose their root, and the next start trusts nothing. */
@@ -184,18 +257,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             }
             superblock.closeAndUnmount();
         } finally {
-            uppers.close();
-            closeRecords();
-        }
-    }
-
-    private void closeRecords() throws MetadataException {
-        try {
-            layerSync.close();
-            trash.close();
-            store.close();
-        } finally {
-            locks.forEach(Fd::close);
+            opened.close();
         }
     }
 }

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.superblock.WatchSettings;
 import java.nio.file.Path;
 
 /**
@@ -12,7 +13,8 @@ import java.nio.file.Path;
  * @param keyWaitMillis how long a request waits for another one on the same key
  * @param cleanupTimeoutMillis how long a Cleanup waits for the trash
  * @param usageCacheMillis how long the usage of an active is remembered
- * @param watchIntervalMillis how often each overlay is asked
+ * @param onSickFileSystem what a volatile snapshot gets whose filesystem takes no volatile uppers now
+ * @param watch how closely the superblock is watched
  */
 public record SnapshotterSettings(
         Path root,
@@ -22,4 +24,13 @@ public record SnapshotterSettings(
         long keyWaitMillis,
         long cleanupTimeoutMillis,
         long usageCacheMillis,
-        long watchIntervalMillis) {}
+        OnSickFileSystem onSickFileSystem,
+        WatchSettings watch) {
+    /** What a snapshot that would be volatile gets while errors keep coming. */
+    public enum OnSickFileSystem {
+        /** A plain overlay, whose fsync reports errors to its container. */
+        DURABLE,
+        /** UNAVAILABLE. */
+        REFUSE
+    }
+}

@@ -8,6 +8,7 @@ import io.github.volatilesnapshotter.linux.FileSystemStat;
 import io.github.volatilesnapshotter.linux.KernelRelease;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.linux.Xattr;
+import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
@@ -64,6 +65,9 @@ public final class StartChecks {
     }
 
     private static void checkFileSystem(Path root) throws SyscallException, StartException {
+        if (Files.exists(root) && !Files.isDirectory(root)) {
+            throw new StartException("root " + root + " is no directory; give one with --root");
+        }
         FileSystemStat stat = FileSystemStat.of(root);
         if (stat.type() == OVERLAYFS_MAGIC) {
             throw new StartException("root " + root

@@ -5,7 +5,7 @@ import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.OverlayLayers;
 import io.github.volatilesnapshotter.linux.Stat;
 import io.github.volatilesnapshotter.linux.SyscallException;
-import io.github.volatilesnapshotter.superblock.UnseenErrorException;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import io.github.volatilesnapshotter.superblock.Witness;
@@ -35,13 +35,13 @@ final class Uppers implements AutoCloseable {
     }
 
     /** Directories and witness of a durable snapshot. */
-    void createDurable(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+    void createDurable(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         createDirectories(id, lower);
         witnesses.put(id, superblock.openWitness());
     }
 
     /** Directories and mounted overlay of a volatile snapshot. */
-    void createVolatile(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+    void createVolatile(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         createDirectories(id, lower);
         Entries.mkdir(layout.merged(id), 0700);
         mount(id, lower);
@@ -51,7 +51,7 @@ final class Uppers implements AutoCloseable {
      * Mounts a volatile upper that is there, for the second time in its life. The work directory is made anew: it holds the mark
      * by which the kernel refuses the upper of a volatile overlay.
      */
-    void remount(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+    void remount(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         trash.throwAway(layout.work(id));
         Entries.mkdir(layout.work(id), 0711);
         if (!Entries.exists(layout.merged(id))) {
@@ -60,7 +60,7 @@ final class Uppers implements AutoCloseable {
         mount(id, lower);
     }
 
-    private void mount(long id, List<Path> lower) throws SyscallException, UnseenErrorException {
+    private void mount(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         OverlayLayers layers = new OverlayLayers(lower, layout.upper(id), layout.work(id));
         overlays.put(id, superblock.mountVolatile(layers, layout.merged(id)));
     }
@@ -71,7 +71,7 @@ final class Uppers implements AutoCloseable {
     }
 
     /** A witness for a durable snapshot that has none, because another daemon prepared it. */
-    void watchDurable(long id) throws SyscallException, UnseenErrorException {
+    void watchDurable(long id) throws SyscallException, SuperblockUnavailableException {
         witnesses.put(id, superblock.openWitness());
     }
 
@@ -134,6 +134,13 @@ final class Uppers implements AutoCloseable {
     void throwAway(long id) throws SyscallException {
         release(id);
         trash.throwAway(layout.snapshot(id));
+    }
+
+    /** Releases {@code id}, whose upper is a layer now, and takes out of sight what a layer does not need. */
+    void becomeLayer(long id) throws SyscallException {
+        release(id);
+        trash.throwAway(layout.work(id));
+        trash.throwAway(layout.merged(id));
     }
 
     /** Closes every descriptor and leaves every mount: containers run on them. */

@@ -34,9 +34,13 @@ final class Sentinel implements AutoCloseable {
         Optional<MountInfo> mounted = mounts.stream()
                 .filter(mount -> mount.mountPoint().equals(places.mountPoint().toString()))
                 .reduce((lower, upperMost) -> upperMost);
-        if (mounted.isEmpty()
-                || !mounted.get().isVolatile()
-                || !mounted.get().superOptions().contains("upperdir=" + upper)) {
+        boolean isOurs = mounted.isPresent()
+                && mounted.get().isVolatile()
+                && mounted.get().superOptions().stream()
+                        // A path over fsconfig's 255 bytes is given, and shown, as a descriptor's.
+                        .anyMatch(option ->
+                                option.equals("upperdir=" + upper) || option.startsWith("upperdir=/proc/self/fd/"));
+        if (!isOurs) {
             return Optional.empty();
         }
         return Optional.of(new Sentinel(VolatileOverlay.at(places.mountPoint())));

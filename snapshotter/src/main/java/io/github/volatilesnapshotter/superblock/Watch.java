@@ -1,56 +1,155 @@
 package io.github.volatilesnapshotter.superblock;
 
 import static java.lang.System.Logger.Level.ERROR;
+import static java.lang.System.Logger.Level.WARNING;
 
-import java.util.concurrent.Executors;
-import java.util.concurrent.ScheduledExecutorService;
+import io.github.volatilesnapshotter.linux.EventFd;
+import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.Poll;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.LockSupport;
 
 /**
- * Looks at a superblock at a steady pace, on a thread of its own: first the sentinel, then every overlay on it. A look that takes
- * longer than the interval delays the next one; they never pile up.
+ * Looks at a superblock, on a thread of its own: at once when the kernel says that something went wrong, and at a steady pace for the
+ * case that it does not say it. Nothing that this thread does waits for the watched disk, but for the record of a poison where the
+ * records lie on it.
  */
 public final class Watch implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Watch.class.getName());
 
-    private static final long STOP_WAIT_MILLIS = 1_000;
+    private static final Duration STOP_WAIT = Duration.ofSeconds(2);
 
     private final WatchedSuperblock superblock;
-    private final Runnable lookAtOverlays;
-    private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(
-            Thread.ofPlatform().name("superblock-watch").daemon().factory());
+    private final ErrorSignals signals;
+    private final EventFd woken;
+    private final List<Fd> polled = new ArrayList<>();
+    private final Runnable afterEachLook;
+    private final Thread thread;
 
-    /** @param lookAtOverlays asks each overlay on the superblock; called on the watch's thread */
-    public Watch(WatchedSuperblock superblock, Runnable lookAtOverlays) {
+    private volatile boolean isClosed;
+    private volatile long lastLookNanos = System.nanoTime();
+    private long lastProbeNanos = System.nanoTime();
+
+    private Watch(WatchedSuperblock superblock, ErrorSignals signals, EventFd woken, Runnable afterEachLook) {
         this.superblock = superblock;
-        this.lookAtOverlays = lookAtOverlays;
+        this.signals = signals;
+        this.woken = woken;
+        this.afterEachLook = afterEachLook;
+        this.thread = Thread.ofPlatform()
+                .name("superblock-watch-" + superblock.device())
+                .daemon()
+                .unstarted(this::loop);
+        polled.add(woken.fd());
+        polled.addAll(signals.descriptors());
     }
 
-    public void start(long intervalMillis) {
-        var _ = thread.scheduleWithFixedDelay(this::look, intervalMillis, intervalMillis, TimeUnit.MILLISECONDS);
+    /**
+     * A watch that does not look yet; what the kernel says from now on is kept for its first look.
+     *
+     * @param afterEachLook called on the watch's thread
+     */
+    public static Watch of(WatchedSuperblock superblock, Metrics metrics, Runnable afterEachLook)
+            throws SyscallException {
+        EventFd woken = EventFd.create();
+        Watch watch = new Watch(
+                superblock, ErrorSignals.open(superblock.pool(), superblock.mount(), metrics), woken, afterEachLook);
+        superblock.setWake(watch::wake);
+        return watch;
     }
 
-    private void look() {
+    public void start() {
+        thread.start();
+    }
+
+    /** How long ago the last look ended: well above the interval means that the watch does not work. */
+    public long nanosSinceLastLook() {
+        return System.nanoTime() - lastLookNanos;
+    }
+
+    /** Synchronized with the end, so that a number that was given to another file meanwhile is never written to. */
+    private synchronized void wake() {
         try {
-            superblock.check();
-            lookAtOverlays.run();
-        } catch (RuntimeException e) {
-            // A scheduled task that throws is never run again: nobody would watch any more.
-            LOG.log(ERROR, "looking at superblock " + superblock.device() + " failed", e);
+            if (woken.fd().isOpen()) {
+                woken.signal();
+            }
+        } catch (SyscallException e) {
+            // It looks at its next turn in any case.
+            LOG.log(WARNING, "the watch can't be woken", "failure", e);
         }
     }
 
-    /** Stops looking; waits a bounded time for a look that is under way. */
+    @SuppressWarnings("CatchingUnchecked") // a watch that ended would be the worst that can happen
+    private void loop() {
+        while (!isClosed) {
+            try {
+                // Rounded up: a wait of 0 ms would turn again and again until it is time.
+                long waitMillis = TimeUnit.NANOSECONDS.toMillis(superblock.nanosToNextLook()) + 1;
+                List<Fd> readable = Poll.awaitReadable(polled, (int) Math.min(waitMillis, Integer.MAX_VALUE));
+                if (!isClosed) {
+                    look(readable);
+                }
+            } catch (SyscallException | RuntimeException | Error e) {
+                LOG.log(ERROR, "looking at superblock " + superblock.device() + " failed", e);
+                // Whatever fails now would fail again at once.
+                LockSupport.parkNanos(
+                        TimeUnit.MILLISECONDS.toNanos(superblock.settings().intervalMillis()));
+            }
+        }
+    }
+
+    private void look(List<Fd> readable) throws SyscallException {
+        if (readable.contains(woken.fd())) {
+            woken.drain();
+        }
+        if (readable.size() > (readable.contains(woken.fd()) ? 1 : 0)) {
+            ErrorSignals.Said said = signals.read();
+            if (!said.failures().isEmpty()) {
+                superblock.writebackFailed(said.failures());
+            }
+            if (said.hasFileSystemError()) {
+                superblock.suspect();
+            }
+        }
+        probeIfDue();
+        superblock.look();
+        afterEachLook.run();
+        lastLookNanos = System.nanoTime();
+    }
+
+    private void probeIfDue() {
+        long now = System.nanoTime();
+        if (now - lastProbeNanos
+                >= TimeUnit.MILLISECONDS.toNanos(superblock.settings().probeIntervalMillis())) {
+            lastProbeNanos = now;
+            superblock.suspect();
+        }
+    }
+
+    /** Stops looking and removes the trace; waits a bounded time for a look that is under way. */
     @Override
     public void close() {
-        thread.shutdown();
+        if (isClosed) {
+            return;
+        }
+        isClosed = true;
+        wake();
         try {
-            if (!thread.awaitTermination(STOP_WAIT_MILLIS, TimeUnit.MILLISECONDS)) {
-                thread.shutdownNow();
+            if (thread.isAlive() && !thread.join(STOP_WAIT)) {
+                LOG.log(WARNING, "a look is left behind, with its trace", "device", superblock.device());
+                return;
             }
         } catch (InterruptedException e) {
-            thread.shutdownNow();
             Thread.currentThread().interrupt();
+            return;
+        }
+        signals.close();
+        synchronized (this) {
+            woken.close();
         }
     }
 }

@@ -6,18 +6,19 @@ import static java.lang.System.Logger.Level.WARNING;
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Ext4Errors;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.OverlayLayers;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
-import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.nio.file.Path;
-import java.time.Instant;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One superblock on which uppers lie, and its error state.
@@ -33,42 +34,63 @@ import java.util.concurrent.locks.ReentrantLock;
  * <ul>
  *   <li>A sentinel is mounted. If it is clean there was no error since it was mounted, and so there is no unseen one: a witness
  *       that is opened and then finds the sentinel clean has a sample that tells the truth.
- *   <li>An error is cleared by {@code syncfs} only after every overlay on the superblock was asked, and they are asked once more
- *       when the new sentinel stands: what came in between is in their samples and not in the sentinel's.
- *   <li>One epoch at a time: {@link #epochLock} is held from the first question to the new sentinel. It is never held while
- *       mounting somebody else's overlay.
+ *   <li>An error is cleared by {@code syncfs} only after every overlay on the superblock was asked ({@link ErrorEpochs}).
+ *   <li>What no writeback error shows is found by the write probe ({@link WriteProbe}).
+ *   <li>Both together are the superblock's {@link State} ({@link StateMachine}).
  * </ul>
  *
- * All methods may be called from any thread. Those that clear an error write the whole filesystem back and take as long as that.
+ * All methods may be called from any thread. Those that answer a request wait for the disk no longer than {@value #EPOCH_WAIT_MILLIS}
+ * ms, but for what the calls of the kernel themselves take.
  */
 public final class WatchedSuperblock implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(WatchedSuperblock.class.getName());
 
-    /** Mounts and clearings that are tried in a row while new errors keep coming. */
+    /** Mounts and witnesses that are tried in a row while new errors keep coming. */
     private static final int MAX_TRIES = 3;
 
     private static final long EPOCH_WAIT_MILLIS = 10_000;
+    private static final int TRACE_LEAD_MICROS = 2_000;
+    private static final long TRACE_LEAD_NANOS = TimeUnit.MICROSECONDS.toNanos(TRACE_LEAD_MICROS);
 
     private final Device device;
     private final Path pool;
+    private final MountInfo mount;
     private final Sentinel.Places places;
     private final OverlayMounter mounter;
+    private final WatchSettings settings;
     private final Metrics metrics;
-    private final ReentrantLock epochLock = new ReentrantLock();
+    private final StateMachine machine;
+    private final ErrorEpochs epochs;
+    private final WriteProbe probe;
+    private final FailureNames names;
 
-    private volatile ErrorEpoch.Listener listener = epoch -> {};
-    private volatile long epochs;
+    private volatile @Nullable SuperblockListener listener;
+    private volatile Runnable wake = () -> {};
 
-    /** Guarded by {@link #epochLock}; empty only before {@link #start} and while a new one can't be mounted. */
-    private Optional<Sentinel> sentinel = Optional.empty();
+    /** Written by the watch's thread only. */
+    private long judgedProbe;
+
+    private boolean isGoneTold;
 
     private WatchedSuperblock(
-            Device device, Path pool, Sentinel.Places places, OverlayMounter mounter, Metrics metrics) {
-        this.device = device;
+            MountInfo mount,
+            Path pool,
+            Sentinel.Places places,
+            OverlayMounter mounter,
+            WatchSettings settings,
+            Metrics metrics) {
+        this.device = mount.device();
+        this.mount = mount;
         this.pool = pool;
         this.places = places;
         this.mounter = mounter;
+        this.settings = settings;
         this.metrics = metrics;
+        this.machine = new StateMachine(device, System::nanoTime, this::changed);
+        this.epochs = new ErrorEpochs(device, pool, places, mounter, machine, metrics, () -> wake.run());
+        this.probe = new WriteProbe(
+                "superblock-probe-" + device, new WriteAttempt(pool, () -> Ext4Errors.count(device)), () -> wake.run());
+        this.names = new FailureNames(device, this::name, metrics);
     }
 
     /**
@@ -79,12 +101,12 @@ public final class WatchedSuperblock implements AutoCloseable {
      * @param stateDirectory the runtime directory
      */
     public static WatchedSuperblock of(
-            Path pool, Path lower, Path stateDirectory, OverlayMounter mounter, Metrics metrics)
+            Path pool, Path lower, Path stateDirectory, OverlayMounter mounter, WatchSettings settings, Metrics metrics)
             throws SyscallException {
         // From mountinfo and not from st_dev: on btrfs a subvolume's st_dev is not the superblock's.
-        Device device = MountInfo.containing(pool).device();
-        Sentinel.Places places = Sentinel.Places.of(pool, lower, stateDirectory, device);
-        return new WatchedSuperblock(device, pool, places, mounter, metrics);
+        MountInfo mount = MountInfo.containing(pool);
+        Sentinel.Places places = Sentinel.Places.of(pool, lower, stateDirectory, mount.device());
+        return new WatchedSuperblock(mount, pool, places, mounter, settings, metrics);
     }
 
     /** What was known of the superblock when the daemon started. */
@@ -96,62 +118,180 @@ public final class WatchedSuperblock implements AutoCloseable {
     }
 
     /**
-     * Adopts the sentinel of an earlier daemon or mounts a new one. Clears an unseen error, having asked the listener.
+     * Adopts the sentinel of an earlier daemon or mounts a new one, having asked the listener if there is an error. One that can't be
+     * cleared, because the disk still fails, does not stop the start.
      *
-     * @throws UnseenErrorException if the error can't be cleared
+     * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */
-    public Past start() throws SyscallException, UnseenErrorException {
-        epochLock.lock();
-        try {
-            Entries.createDirectories(places.mountPoint(), 0700);
-            sentinel = Sentinel.adopt(places, MountInfo.ofSelf());
-            if (sentinel.isPresent() && sentinel.get().writebackError().isEmpty()) {
-                return Past.CLEAN;
-            }
-            if (sentinel.isPresent()) {
-                endEpoch(beginEpoch(sentinel.get().writebackError().orElse(Errno.EIO)));
-            } else {
-                renewSentinel();
-            }
-            return Past.UNKNOWN;
-        } finally {
-            epochLock.unlock();
-        }
+    public Past start() throws SyscallException {
+        Entries.createDirectories(places.mountPoint(), 0700);
+        boolean isClean = epochs.start();
+        probe.start();
+        probe.request();
+        return isClean ? Past.CLEAN : Past.UNKNOWN;
     }
 
     /** Who is asked about its overlays at each epoch; to be set before {@link #start}. */
-    public void setListener(ErrorEpoch.Listener listener) {
-        this.listener = listener;
+    public void setListener(SuperblockListener told) {
+        listener = told;
+        epochs.setListener(told);
+    }
+
+    /** Called, from any thread, when the watch should look before its time. */
+    void setWake(Runnable watchWake) {
+        wake = watchWake;
+    }
+
+    public State state() {
+        return machine.state();
+    }
+
+    /** Why it is in this state, for people; empty as long as nothing ever happened. */
+    public String reason() {
+        return machine.reason();
     }
 
     /** Epochs so far. One that began while a witness was open is an error that this witness reports. */
     public long epochs() {
-        return epochs;
+        return epochs.begun();
     }
 
     public Device device() {
         return device;
     }
 
+    Path pool() {
+        return pool;
+    }
+
+    /** That the pool lies on. */
+    MountInfo mount() {
+        return mount;
+    }
+
+    WatchSettings settings() {
+        return settings;
+    }
+
+    /** Something on the superblock failed in a way that the write probe explains: it is asked at once. */
+    public void suspect() {
+        probe.request();
+    }
+
     /**
-     * Asks the sentinel, and ends the epoch it reports. Under a microsecond while all is well.
-     *
-     * @return whether the superblock is without unseen errors now
+     * Whether volatile uppers are placed on it now. Where an error stands in the way, waits for the attempt to clear it, at most
+     * {@value #EPOCH_WAIT_MILLIS} ms.
      */
-    public boolean check() {
-        epochLock.lock();
-        try {
-            Optional<Errno> error = sentinel.flatMap(Sentinel::writebackError);
-            if (sentinel.isPresent() && error.isEmpty()) {
-                return true;
+    public boolean takesVolatile() {
+        if (epochs.isOpen()) {
+            var _ = epochs.awaitClean(EPOCH_WAIT_MILLIS);
+        }
+        return machine.state().takesVolatile();
+    }
+
+    /**
+     * Refuses what needs another state than the present one.
+     *
+     * @throws SuperblockUnavailableException with device, state, errno and reason
+     */
+    public void requireState(Predicate<State> fits) throws SuperblockUnavailableException {
+        if (!fits.test(machine.state())) {
+            throw unavailable();
+        }
+    }
+
+    /** For whoever is refused because of the present state. */
+    public SuperblockUnavailableException unavailable() {
+        Errno errno = machine.failure().map(Failure::errno).orElse(Errno.EIO);
+        return new SuperblockUnavailableException(
+                "device " + device + " is " + machine.state().word() + ": " + machine.reason(), device, errno, null);
+    }
+
+    /**
+     * The kernel has traced failed writebacks on this superblock, or on its block device. The event precedes the error's mark on the
+     * superblock by some instructions of another processor: the sentinel is asked until it knows, for at most {@value
+     * #TRACE_LEAD_MICROS} us.
+     */
+    void writebackFailed(List<FailedWriteback> failures) {
+        probe.request();
+        if (failures.stream().allMatch(FailedWriteback::isOfBlockDevice)) {
+            // ext4's journal writes so, and has a mark of its own: the probe finds what comes of it.
+            epochs.notice();
+        } else {
+            long begunNanos = System.nanoTime();
+            while (!epochs.notice() && System.nanoTime() - begunNanos < TRACE_LEAD_NANOS) {
+                Thread.onSpinWait();
             }
-            endEpoch(beginEpoch(error.orElse(Errno.EIO)));
-            return true;
-        } catch (SyscallException | UnseenErrorException e) {
-            LOG.log(WARNING, "superblock " + device + " has writeback errors that can't be cleared", e);
-            return false;
-        } finally {
-            epochLock.unlock();
+        }
+        names.add(failures);
+    }
+
+    /**
+     * One turn of the watch: asks the sentinel, judges the write probe, and goes on clearing what is to be cleared. Never waits for
+     * the disk. One thread at a time.
+     */
+    void look() {
+        if (epochs.notice()) {
+            epochs.lookAgain();
+            epochs.clearIfDue();
+        }
+        judgeProbe();
+        machine.tick();
+    }
+
+    /** How long the watch may sleep, at most its interval. */
+    long nanosToNextLook() {
+        return Math.min(TimeUnit.MILLISECONDS.toNanos(settings.intervalMillis()), epochs.nanosToNextAttempt());
+    }
+
+    private void judgeProbe() {
+        long runningMillis = TimeUnit.NANOSECONDS.toMillis(probe.runningNanos());
+        if (runningMillis >= settings.probeTimeoutMillis()) {
+            machine.probeHangs(settings.probeTimeoutMillis());
+            return;
+        }
+        Optional<WriteProbe.Outcome> latest = probe.latest();
+        if (latest.isEmpty() || latest.get().number() == judgedProbe) {
+            return;
+        }
+        judgedProbe = latest.get().number();
+        metrics.writeProbeTook(latest.get().tookNanos());
+        Optional<Failure> failure = latest.get().failure();
+        if (failure.isEmpty()) {
+            isGoneTold = false;
+            machine.probeSucceeded();
+            return;
+        }
+        machine.probeFailed(failure.get());
+        SuperblockListener told = listener;
+        if (failure.get().isGone() && !isGoneTold && told != null) {
+            isGoneTold = true;
+            told.gone(failure.get());
+        }
+    }
+
+    private void name(List<FailedWriteback> failures) {
+        SuperblockListener told = listener;
+        if (told != null) {
+            told.damaged(failures);
+        }
+    }
+
+    private void changed(Transition transition) {
+        boolean isWorse = transition.to().compareTo(transition.from()) > 0;
+        LOG.log(
+                isWorse ? WARNING : INFO,
+                "superblock is " + transition.to().word(),
+                "device",
+                device,
+                "before",
+                transition.from().word(),
+                "reason",
+                transition.reason());
+        metrics.superblockChanged(transition.to().word());
+        SuperblockListener told = listener;
+        if (told != null) {
+            told.changed(transition);
         }
     }
 
@@ -159,38 +299,58 @@ public final class WatchedSuperblock implements AutoCloseable {
      * A witness for a durable snapshot on this superblock: its sync reports every error from now on and none from before. Clears
      * an unseen error first.
      *
-     * @throws UnseenErrorException if errors keep coming
+     * @throws SuperblockUnavailableException if errors keep coming
      */
-    public Witness openWitness() throws SyscallException, UnseenErrorException {
+    public Witness openWitness() throws SyscallException, SuperblockUnavailableException {
         for (int tries = 0; tries < MAX_TRIES; tries++) {
+            long begun = epochs.begun();
             Fd directory = Fd.openDirectory(pool);
             // First opened, then asked: clean means that there was nothing unseen when the descriptor took its sample.
-            boolean isClean = false;
-            try {
-                isClean = isClean();
-            } finally {
-                if (!isClean) {
-                    directory.close();
-                }
+            if (epochs.isClean() || isSynced(directory)) {
+                return new Witness(directory, begun);
             }
-            if (isClean) {
-                return new Witness(directory, epochs);
-            }
-            clearUnseenError();
+            directory.close();
         }
-        throw new UnseenErrorException(
+        throw new SuperblockUnavailableException(
                 "writeback errors on device " + device + " keep coming", device, Errno.EIO, null);
+    }
+
+    /**
+     * While an epoch is open there is no clean sentinel to ask. If it can't be ended soon, then the descriptor's own sync brings its
+     * sample up to date: each overlay was asked when the epoch began.
+     */
+    private boolean isSynced(Fd directory) {
+        epochs.notice();
+        if (epochs.awaitClean(EPOCH_WAIT_MILLIS)) {
+            // Its sample is older than the end of the epoch: another descriptor is needed.
+            return false;
+        }
+        for (int tries = 0; tries < MAX_TRIES; tries++) {
+            try {
+                new Witness(directory, 0).sync();
+                return true;
+            } catch (SyscallException e) {
+                LOG.log(
+                        INFO,
+                        "syncfs reported a writeback error",
+                        "device",
+                        device,
+                        "errno",
+                        e.errno().name());
+            }
+        }
+        return false;
     }
 
     /**
      * Mounts a volatile overlay whose upper lies on this superblock. A mount that is refused because of an unseen error opens an
      * epoch, and is tried again when that is cleared.
      *
-     * @throws UnseenErrorException if it is still refused after a bounded number of tries
+     * @throws SuperblockUnavailableException if it is still refused after a bounded number of tries
      * @throws SyscallException if the mount failed for another reason
      */
     public VolatileOverlay mountVolatile(OverlayLayers layers, Path target)
-            throws SyscallException, UnseenErrorException {
+            throws SyscallException, SuperblockUnavailableException {
         SyscallException refused = null;
         for (int tries = 0; tries < MAX_TRIES; tries++) {
             try {
@@ -198,111 +358,20 @@ public final class WatchedSuperblock implements AutoCloseable {
                 return VolatileOverlay.at(target);
             } catch (SyscallException e) {
                 // EIO and not the error's own errno: ovl_fill_super answers EIO to any unseen error.
-                if (!e.errno().equals(Errno.EIO)) {
+                if (!e.errno().is(Errno.EIO)) {
                     throw e;
                 }
                 refused = e;
             }
-            clearUnseenError();
+            if (!epochs.notice() && tries > 0) {
+                // The sentinel is clean, and was a moment ago: it is no unseen error.
+                suspect();
+                throw refused;
+            }
+            var _ = epochs.awaitClean(EPOCH_WAIT_MILLIS);
         }
-        throw new UnseenErrorException(
+        throw new SuperblockUnavailableException(
                 "volatile mount refused " + MAX_TRIES + " times: unseen writeback error on device " + device,
-                device,
-                Errno.EIO,
-                refused);
-    }
-
-    /** Ends the epoch that a refused mount showed, unless somebody else has ended it meanwhile. */
-    private void clearUnseenError() throws SyscallException, UnseenErrorException {
-        lockEpoch();
-        try {
-            Optional<Errno> error = sentinel.flatMap(Sentinel::writebackError);
-            if (sentinel.isEmpty() || error.isPresent()) {
-                endEpoch(beginEpoch(error.orElse(Errno.EIO)));
-            }
-        } finally {
-            epochLock.unlock();
-        }
-    }
-
-    /** For those who answer a request: ending an epoch writes a filesystem back, and that may take for ever on a hung device. */
-    private void lockEpoch() throws UnseenErrorException {
-        try {
-            if (epochLock.tryLock(EPOCH_WAIT_MILLIS, TimeUnit.MILLISECONDS)) {
-                return;
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-        throw new UnseenErrorException(
-                "a writeback error on device " + device + " is still being cleared after " + EPOCH_WAIT_MILLIS + " ms",
-                device,
-                Errno.EIO,
-                null);
-    }
-
-    private boolean isClean() throws UnseenErrorException {
-        lockEpoch();
-        try {
-            return sentinel.isPresent() && sentinel.get().writebackError().isEmpty();
-        } finally {
-            epochLock.unlock();
-        }
-    }
-
-    @SuppressWarnings("NonAtomicVolatileUpdate") // written with epochLock held
-    private ErrorEpoch beginEpoch(Errno errno) {
-        epochs++;
-        ErrorEpoch epoch = new ErrorEpoch(device, errno, Instant.now());
-        LOG.log(WARNING, "writeback error", "device", device, "errno", errno.name());
-        listener.look(epoch);
-        return epoch;
-    }
-
-    private void endEpoch(ErrorEpoch epoch) throws SyscallException, UnseenErrorException {
-        consumeError();
-        renewSentinel();
-        metrics.unseenErrorCleared();
-        listener.look(epoch);
-        LOG.log(INFO, "writeback error cleared", "device", device);
-    }
-
-    /** The one place where an error is marked seen. That it is reported here is no failure: it was looked for. */
-    private void consumeError() throws SyscallException {
-        try (Fd directory = Fd.openDirectory(pool)) {
-            Sync.syncfs(directory);
-        } catch (SyscallException e) {
-            if (!e.operation().equals("syncfs")) {
-                throw e;
-            }
-            LOG.log(
-                    INFO,
-                    "syncfs reported the writeback error",
-                    "device",
-                    device,
-                    "errno",
-                    e.errno().name());
-        }
-    }
-
-    private void renewSentinel() throws SyscallException, UnseenErrorException {
-        sentinel.ifPresent(Sentinel::close);
-        sentinel = Optional.empty();
-        SyscallException refused = null;
-        for (int tries = 0; tries < MAX_TRIES; tries++) {
-            try {
-                sentinel = Optional.of(Sentinel.create(places, mounter));
-                return;
-            } catch (SyscallException e) {
-                if (!e.errno().equals(Errno.EIO)) {
-                    throw e;
-                }
-                refused = e;
-            }
-            consumeError();
-        }
-        throw new UnseenErrorException(
-                "writeback errors on device " + device + " keep coming: no sentinel could be mounted",
                 device,
                 Errno.EIO,
                 refused);
@@ -311,13 +380,9 @@ public final class WatchedSuperblock implements AutoCloseable {
     /** Leaves the sentinel mounted: it watches until the next daemon comes. */
     @Override
     public void close() {
-        epochLock.lock();
-        try {
-            sentinel.ifPresent(Sentinel::close);
-            sentinel = Optional.empty();
-        } finally {
-            epochLock.unlock();
-        }
+        names.close();
+        probe.close();
+        epochs.close();
     }
 
     /** Detaches the sentinel and deletes what it left on the superblock. */

@@ -54,6 +54,36 @@ class CommandLinesTest {
         assertThat(daemon("config", "dump", "--root=")).isNotZero();
 
         assertThat(errors.toString(StandardCharsets.UTF_8)).contains("--root is empty");
+        assertThat(Volatilectl.program().run("health", "--address=")).isEqualTo(ExitCode.WRONG_USAGE);
+    }
+
+    @Test
+    void a_relative_path_is_meant_from_the_current_directory() {
+        Path here = Path.of("").toAbsolutePath();
+
+        assertThat(daemon("config", "dump", "--root", "r/../root", "--state=./state", "--address", "s.sock"))
+                .isZero();
+
+        assertThat(output())
+                .contains("root = \"" + here.resolve("root") + "\"")
+                .contains("state = \"" + here.resolve("state") + "\"")
+                .contains("address = \"" + here.resolve("s.sock") + "\"");
+    }
+
+    @Test
+    void a_relative_path_in_the_file_is_refused_because_it_would_depend_on_who_starts_the_daemon() throws Exception {
+        Path file = Files.writeString(directory.resolve("config.toml"), "version = 1\nroot = \"here\"\n");
+
+        assertThat(daemon("config", "check", "--config", file.toString())).isEqualTo(ExitCode.FAILED);
+
+        assertThat(errors()).contains("line 2, column 1: root must be an absolute path");
+    }
+
+    @Test
+    void a_configuration_file_that_is_a_directory_is_told_in_one_line() {
+        assertThat(daemon("config", "check", "--config", directory.toString())).isEqualTo(ExitCode.FAILED);
+
+        assertThat(errors()).isEqualTo("error: " + directory + " is a directory; name the configuration file in it\n");
     }
 
     @Test

@@ -3,19 +3,37 @@ package io.github.volatilesnapshotter.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Mounting;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.PrepareSnapshotRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.SnapshotsGrpc;
+import io.github.volatilesnapshotter.snapshot.Labels;
 import io.github.volatilesnapshotter.snapshot.StartException;
+import io.grpc.ManagedChannel;
+import io.grpc.netty.NettyChannelBuilder;
+import io.netty.channel.ChannelOption;
+import io.netty.channel.MultiThreadIoEventLoopGroup;
+import io.netty.channel.epoll.EpollDomainSocketChannel;
+import io.netty.channel.epoll.EpollIoHandler;
+import io.netty.channel.unix.DomainSocketAddress;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.net.StandardProtocolFamily;
+import java.net.URI;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -55,8 +73,16 @@ class DaemonTest {
 
     @AfterEach
     void stop() throws Exception {
-        daemon.stop();
-        assertThat(mountsBelow(directory)).isEmpty();
+        try {
+            daemon.stop();
+            assertThat(mountsBelow(directory)).isEmpty();
+        } finally {
+            for (MountInfo mount : MountInfo.ofSelf()) {
+                if (mount.mountPoint().startsWith(directory + "/")) {
+                    Mounting.detach(Path.of(mount.mountPoint()));
+                }
+            }
+        }
     }
 
     @Test
@@ -109,10 +135,90 @@ class DaemonTest {
             Config withTakenPort = withMetrics("0.0.0.0:" + taken.getLocalPort());
             daemon = new Daemon(withTakenPort, true);
 
-            assertThatExceptionOfType(IOException.class).isThrownBy(daemon::start);
+            assertThatExceptionOfType(IOException.class)
+                    .isThrownBy(daemon::start)
+                    .withMessageContaining("metrics address 0.0.0.0:" + taken.getLocalPort());
 
-            assertThat(config.socket()).doesNotExist();
+            assertThat(daemon.state()).isEqualTo(Daemon.State.STOPPED);
+            assertThat(directory).isEmptyDirectory();
         }
+    }
+
+    @Test
+    void a_stop_during_the_start_ends_it_and_stops_what_has_started() throws Exception {
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        Thread starting = Thread.ofPlatform()
+                .uncaughtExceptionHandler((_, thrown) -> failure.set(thrown))
+                .start(() -> {
+                    try {
+                        daemon.start();
+                    } catch (Exception e) {
+                        failure.set(e);
+                    }
+                });
+        await().pollInterval(Duration.ofMillis(1)).until(() -> daemon.state() == Daemon.State.STARTING);
+
+        daemon.stop();
+
+        assertThat(daemon.state()).isEqualTo(Daemon.State.STOPPED);
+        daemon.awaitStop();
+        starting.join(10_000);
+        assertThat(failure.get()).isNull();
+        assertThat(config.socket()).doesNotExist();
+        // Nothing holds the locks: another one may start.
+        daemon = new Daemon(config, true);
+        daemon.start();
+    }
+
+    @Test
+    void a_daemon_that_was_stopped_before_it_was_started_does_not_start() throws Exception {
+        daemon.stop();
+
+        assertThatIllegalStateException().isThrownBy(daemon::start);
+        assertThat(directory).isEmptyDirectory();
+    }
+
+    @Test
+    void a_restart_finds_its_mounts_behind_symbolic_links() throws Exception {
+        Files.createDirectory(directory.resolve("disk"));
+        Files.createSymbolicLink(directory.resolve("link"), directory.resolve("disk"));
+        config = below(directory.resolve("link"));
+        Daemon first = new Daemon(config, false);
+        first.start();
+        prepare("ns/1/container");
+        first.stop();
+        daemon = new Daemon(config, true);
+
+        daemon.start();
+
+        try (SocketClient client = new SocketClient(config.socket())) {
+            assertThat(client.stat("ns/1/container").getLabelsMap()).doesNotContainKey(Labels.POISONED);
+        }
+    }
+
+    @Test
+    void what_may_be_counted_is_shown_before_it_happens() throws Exception {
+        int port;
+        try (ServerSocket free = new ServerSocket(0)) {
+            port = free.getLocalPort();
+        }
+        daemon = new Daemon(withMetrics("127.0.0.1:" + port), true);
+        daemon.start();
+
+        String metrics = new String(
+                URI.create("http://127.0.0.1:" + port + "/metrics")
+                        .toURL()
+                        .openStream()
+                        .readAllBytes(),
+                StandardCharsets.UTF_8);
+
+        for (String reason : List.of("writeback-error", "crash", "unverifiable", "missing")) {
+            assertThat(metrics).contains("volatile_snapshotter_poisoned_total{reason=\"" + reason + "\"} 0.0");
+        }
+        assertThat(metrics)
+                .contains("volatile_snapshotter_rpc_rejected_total{lane=\"commit\"} 0.0")
+                .contains("volatile_snapshotter_rpc_unexpected_total{method=\"Prepare\"} 0.0")
+                .contains("volatile_snapshotter_kills_total{outcome=\"sent\"} 0.0");
     }
 
     @Test
@@ -121,6 +227,42 @@ class DaemonTest {
         daemon.stop();
 
         assertThatIllegalStateException().isThrownBy(daemon::start).withMessageContaining("STOPPED");
+    }
+
+    private void prepare(String key) {
+        MultiThreadIoEventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
+        ManagedChannel channel = NettyChannelBuilder.forAddress(
+                        new DomainSocketAddress(config.socket().toFile()))
+                .channelType(EpollDomainSocketChannel.class)
+                .eventLoopGroup(eventLoops)
+                .withOption(ChannelOption.SO_KEEPALIVE, null)
+                .overrideAuthority("localhost")
+                .usePlaintext()
+                .build();
+        try {
+            SnapshotsGrpc.newBlockingStub(channel)
+                    .withDeadlineAfter(10, TimeUnit.SECONDS)
+                    .prepare(PrepareSnapshotRequest.newBuilder().setKey(key).build());
+        } finally {
+            channel.shutdownNow();
+            eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS).syncUninterruptibly();
+        }
+    }
+
+    private Config below(Path place) {
+        return new Config(
+                place.resolve("root"),
+                place.resolve("state"),
+                config.address(),
+                config.grpc(),
+                config.volatileUppers(),
+                config.layers(),
+                config.watch(),
+                config.poison(),
+                config.containerd(),
+                config.metrics(),
+                config.usage(),
+                config.log());
     }
 
     private Config at(Path socket) {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import java.io.IOException;
 import java.lang.System.Logger.Level;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -40,6 +41,31 @@ class ConfigFileTest {
     }
 
     @Test
+    void a_file_that_is_not_utf_8_is_refused_with_the_line() throws IOException {
+        Path file = Files.write(
+                directory.resolve("latin-1.toml"),
+                "version = 1\n# gr\u00fc\u00df\n".getBytes(StandardCharsets.ISO_8859_1));
+
+        assertThatExceptionOfType(ConfigException.class)
+                .isThrownBy(() -> ConfigFile.read(file))
+                .withMessage(file + " is not UTF-8 text, line 2; save it as UTF-8");
+    }
+
+    @Test
+    void text_beyond_ascii_is_read() throws Exception {
+        Path file = Files.writeString(directory.resolve("utf-8.toml"), "version = 1\nroot = \"/gr\u00fc\u00df\"\n");
+
+        assertThat(ConfigFile.read(file).root()).isEqualTo(Path.of("/gr\u00fc\u00df"));
+    }
+
+    @Test
+    void a_directory_is_no_configuration_file() {
+        assertThatExceptionOfType(ConfigException.class)
+                .isThrownBy(() -> ConfigFile.read(directory))
+                .withMessage(directory + " is a directory; name the configuration file in it");
+    }
+
+    @Test
     void only_the_version_is_needed() throws ConfigException {
         assertThat(parse("version = 1")).isEqualTo(Config.defaults());
     }
@@ -58,16 +84,19 @@ class ConfigFileTest {
                 stop_timeout_millis = 7
                 [volatile]
                 default = false
+                on_sick = "refuse"
                 [layers]
                 commit_timeout_millis = 1001
                 [watch]
                 interval_millis = 11
+                probe_interval_millis = 102
+                probe_timeout_millis = 103
                 [poison]
                 mode = "report"
                 [containerd]
                 address = "/c.sock"
                 call_timeout_millis = 101
-                retry_timeout_millis = 13
+                retry_pause_millis = 103
                 [metrics]
                 address = "[::1]:9090"
                 [usage]
@@ -82,11 +111,11 @@ class ConfigFileTest {
                         Path.of("/s"),
                         Optional.of(Path.of("/a.sock")),
                         new Config.Grpc(Set.of(0, 1000), 3, 5, 7),
-                        new Config.VolatileUppers(false),
+                        new Config.VolatileUppers(false, Config.VolatileUppers.OnSick.REFUSE),
                         new Config.Layers(1001),
-                        new Config.Watch(11),
+                        new Config.Watch(11, 102, 103),
                         new Config.Poison(Config.Poison.Mode.REPORT),
-                        new Config.Containerd(Optional.of(Path.of("/c.sock")), 101, 13),
+                        new Config.Containerd(Optional.of(Path.of("/c.sock")), 101, 103),
                         new Config.Metrics(Optional.of(new ListenAddress("[::1]", 9090))),
                         new Config.Usage(17),
                         new Config.Log(Level.DEBUG)));

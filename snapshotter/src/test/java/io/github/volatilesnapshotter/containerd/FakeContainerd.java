@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Queue;
+import java.util.Set;
 import java.util.concurrent.CopyOnWriteArrayList;
 
 /** containerd's Tasks service on a socket: notes what it is asked, and answers as it is told. */
@@ -36,7 +37,7 @@ final class FakeContainerd implements AutoCloseable {
     final List<Kill> kills = new CopyOnWriteArrayList<>();
 
     private final Queue<Status> refusals = new ArrayDeque<>();
-    private volatile String hanging = "";
+    private volatile Set<String> hanging = Set.of();
     private final Server server;
 
     FakeContainerd(Path socket, EventLoopGroup eventLoops) throws IOException {
@@ -56,9 +57,9 @@ final class FakeContainerd implements AutoCloseable {
         refusals.addAll(List.of(statuses));
     }
 
-    /** Calls for this container are not answered. */
-    void hangOn(String container) {
-        hanging = container;
+    /** Calls for these containers are not answered. */
+    void hangOn(Set<String> containers) {
+        hanging = containers;
     }
 
     @Override
@@ -75,7 +76,7 @@ final class FakeContainerd implements AutoCloseable {
         @Override
         public void kill(KillRequest request, StreamObserver<Empty> answer) {
             kills.add(new Kill(CALLED_IN.get(), request));
-            if (request.getContainerId().equals(hanging)) {
+            if (hanging.contains(request.getContainerId())) {
                 return;
             }
             Status status = nextStatus();

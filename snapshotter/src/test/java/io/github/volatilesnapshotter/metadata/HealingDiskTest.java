@@ -4,6 +4,7 @@ import static io.github.volatilesnapshotter.metadata.Records.committed;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.lab.Disk.FileSystem;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
@@ -18,6 +19,7 @@ import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.Parameter;
 import org.junit.jupiter.params.ParameterizedClass;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -32,6 +34,9 @@ final class HealingDiskTest {
 
     @Parameter
     FileSystem fileSystem;
+
+    @TempDir
+    Path elsewhere;
 
     @AutoClose
     FaultyDisk disk;
@@ -116,23 +121,41 @@ final class HealingDiskTest {
 
     @Test
     void a_rebuild_that_the_disk_fails_leaves_the_old_files_and_nothing_else() throws Exception {
-        Path writeAheadLog = disk.root().resolve("metadata.db-wal");
         try (SqliteSnapshotStore store = open()) {
             insert(store, "before");
+            List<SnapshotRecord> before = store.all();
+            byte[] database = Files.readAllBytes(onDisk("metadata.db", "before"));
             disk.startFailing();
             insertUntilDiskFails(store);
-            byte[] database = Files.readAllBytes(files.database());
-            long written = Files.size(writeAheadLog);
+            byte[] refused = Files.readAllBytes(onDisk("metadata.db-wal", "refused"));
 
             log.awaitFailedAttempts(2);
 
-            assertThat(files.database()).hasBinaryContent(database);
-            // Not its content: the kernel may drop pages that it could not write, and they read as zeros then.
-            assertThat(writeAheadLog).hasSize(written);
+            Path copy = onDisk("metadata.db", "copy");
+            assertThat(copy).hasBinaryContent(database);
+            assertThat(onDisk("metadata.db-wal", "copy")).hasBinaryContent(refused);
             assertThat(files.next()).doesNotExist();
+            try (SqliteSnapshotStore old = SqliteSnapshotStore.open(copy)) {
+                assertThat(old.all()).as("after a power cut now").startsWith(before.toArray(SnapshotRecord[]::new));
+            }
             disk.heal();
             log.awaitRebuilt();
         }
+    }
+
+    /**
+     * A copy, elsewhere, of what the device has of a file. Not what the page cache has: the kernel keeps or drops pages that it could
+     * not write. A direct read writes back what is dirty, and its first failure is reported, once.
+     */
+    private Path onDisk(String name, String directory) throws IOException {
+        Path copy = Files.createDirectories(elsewhere.resolve(directory)).resolve(name);
+        String[] read = {"dd", "if=" + disk.root().resolve(name), "of=" + copy, "bs=1M", "iflag=direct", "status=none"};
+        try {
+            Command.run(read);
+        } catch (IOException e) {
+            Command.run(read);
+        }
+        return copy;
     }
 
     @Test

@@ -104,6 +104,43 @@ final class RebuildTest {
     }
 
     @Test
+    void when_the_disk_may_be_well_again_transactions_wait_to_learn_it_but_for_those_that_must_not() throws Exception {
+        try (SqliteSnapshotStore store = open()) {
+            Path obstacle = obstructRebuild();
+            makeWriteFail(store);
+            log.awaitFailedAttempts(1);
+            assertThatThrownBy(() -> insert(store, committed(1, "refused", 0)))
+                    .isInstanceOfSatisfying(
+                            MetadataException.class, e -> assertThat(e.reason()).isEqualTo(Reason.REFUSED));
+            clear(obstacle);
+
+            store.distrustDisk();
+
+            assertThatThrownBy(() -> store.orderedNow(transaction -> null))
+                    .isInstanceOfSatisfying(
+                            MetadataException.class, e -> assertThat(e.reason()).isEqualTo(Reason.REFUSED));
+            insert(store, committed(1, "waited", 0));
+            delete(store, VICTIM);
+            store.orderedNow(transaction -> {
+                transaction.delete(1);
+                return null;
+            });
+            assertThat(store.all()).isEmpty();
+        }
+    }
+
+    @Test
+    void a_doubt_about_a_disk_that_is_well_refuses_nothing() throws Exception {
+        try (SqliteSnapshotStore store = open()) {
+            for (int i = 1; i <= 100; i++) {
+                store.distrustDisk();
+                insert(store, active(i, "a" + i, 0));
+            }
+        }
+        assertThat(log.refusals()).isEmpty();
+    }
+
+    @Test
     void only_the_owner_can_read_the_new_files() throws Exception {
         try (SqliteSnapshotStore store = open()) {
             makeWriteFail(store);

@@ -84,6 +84,18 @@ class MetricsTest {
     }
 
     @Test
+    void an_announced_series_is_there_before_its_first_event() {
+        metrics.announcePoison("crash");
+        metrics.announceRejections("read");
+        metrics.announceFailures("Stat");
+
+        assertThat(metrics.prometheusText())
+                .contains("volatile_snapshotter_poisoned_total{reason=\"crash\"} 0.0")
+                .contains("volatile_snapshotter_rpc_rejected_total{lane=\"read\"} 0.0")
+                .contains("volatile_snapshotter_rpc_unexpected_total{method=\"Stat\"} 0.0");
+    }
+
+    @Test
     void a_duration_falls_into_its_bucket() {
         metrics.rpcAnswered("Stat", "OK", 300_000);
 

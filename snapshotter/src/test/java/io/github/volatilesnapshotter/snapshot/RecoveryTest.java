@@ -11,11 +11,15 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metadata.Upper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -210,6 +214,55 @@ class RecoveryTest {
         assertThat(fixture.poisonings).extracting(Poisoning::clientKey).containsExactly("c");
         fixture.restart();
         assertThat(fixture.poisonings).extracting(Poisoning::clientKey).containsExactly("c", "c");
+    }
+
+    @Test
+    void a_start_that_fails_leaves_nothing_open_and_containers_mounted() throws Exception {
+        Path merged = container("default/1/c");
+        fixture.stop();
+        long threads = threadsOfStores();
+        Path sentinels = fixture.state().resolve("sentinel");
+        Mounting.detach(sentinels.resolve(fixture.device()));
+        Path aside = Files.move(sentinels, fixture.state().resolve("aside"));
+        Files.createFile(sentinels);
+        try {
+            assertThatThrownBy(fixture::start)
+                    .isInstanceOf(StartException.class)
+                    .hasMessageContaining(sentinels.toString());
+            assertThat(openBelow(fixture.layout().root(), fixture.state())).isEmpty();
+            assertThat(threadsOfStores()).isEqualTo(threads);
+            assertThat(mountsAt(merged)).isEqualTo(1);
+        } finally {
+            Files.delete(sentinels);
+            Files.move(aside, sentinels);
+            fixture.start();
+        }
+        assertThat(poison("default/1/c")).isEmpty();
+    }
+
+    private static List<Path> openBelow(Path... directories) throws IOException {
+        try (Stream<Path> descriptors = Files.list(Path.of("/proc/self/fd"))) {
+            return descriptors
+                    .map(RecoveryTest::target)
+                    .filter(target -> Stream.of(directories).anyMatch(target::startsWith))
+                    .toList();
+        }
+    }
+
+    private static Path target(Path link) {
+        try {
+            return Files.readSymbolicLink(link);
+        } catch (NoSuchFileException e) {
+            return link; // closed meanwhile, as the one of the listing is
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static long threadsOfStores() {
+        return Thread.getAllStackTraces().keySet().stream()
+                .filter(thread -> thread.getName().equals("metadata-maintenance"))
+                .count();
     }
 
     @Test

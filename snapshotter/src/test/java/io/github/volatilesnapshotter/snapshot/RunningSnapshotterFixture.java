@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.WatchSettings;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -27,7 +28,15 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     RunningSnapshotterFixture(Path directory, long commitTimeoutMillis) throws Exception {
         Path state = Files.createTempDirectory("volatile-snapshotter-state");
         this.settings = new SnapshotterSettings(
-                directory.resolve("root"), state, true, commitTimeoutMillis, 2_000, 10_000, 0, 20);
+                directory.resolve("root"),
+                state,
+                true,
+                commitTimeoutMillis,
+                2_000,
+                10_000,
+                0,
+                SnapshotterSettings.OnSickFileSystem.DURABLE,
+                new WatchSettings(20, 1_000, 2_000));
         start();
     }
 

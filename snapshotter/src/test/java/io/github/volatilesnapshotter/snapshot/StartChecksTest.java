@@ -80,6 +80,16 @@ class StartChecksTest {
 
     @Test
     @Tag("kernel")
+    void a_root_that_is_a_file_is_refused() throws Exception {
+        Path file = Files.createFile(directory.resolve("file"));
+
+        assertThatThrownBy(() -> StartChecks.check(file))
+                .isInstanceOf(StartException.class)
+                .hasMessage("root " + file + " is no directory; give one with --root");
+    }
+
+    @Test
+    @Tag("kernel")
     void a_root_without_trusted_xattrs_is_refused() throws Exception {
         Command.run("mount", "-t", "ramfs", "ramfs", directory.toString());
         try {

@@ -1,0 +1,63 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.metadata.Role;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
+import io.github.volatilesnapshotter.superblock.State;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
+import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
+import java.util.Map;
+
+/** What requests may do on the superblock in the state that it is in. May be called from any thread. */
+final class Admission {
+    private final WatchedSuperblock superblock;
+    private final RoleRule roleRule;
+    private final OnSickFileSystem onSick;
+    private final Metrics metrics;
+
+    Admission(WatchedSuperblock superblock, SnapshotterSettings settings, Metrics metrics) {
+        this.superblock = superblock;
+        this.roleRule = new RoleRule(settings.volatileByDefault());
+        this.onSick = settings.onSickFileSystem();
+        this.metrics = metrics;
+    }
+
+    /**
+     * What a new active becomes. One that would be volatile gets the configured fallback while errors keep coming; where an error is
+     * just being cleared, this waits for that.
+     *
+     * @throws SuperblockUnavailableException if nothing new can be written, or the fallback is to refuse
+     */
+    Role roleOf(String key, Map<String, String> labels) throws SuperblockUnavailableException {
+        superblock.requireState(State::takesChanges);
+        Role role = roleRule.roleOf(key, labels);
+        if (role == Role.DURABLE || superblock.takesVolatile()) {
+            return role;
+        }
+        return switch (onSick) {
+            case DURABLE -> {
+                superblock.requireState(State::takesChanges);
+                metrics.placedElsewhere();
+                yield Role.DURABLE;
+            }
+            case REFUSE -> throw superblock.unavailable();
+        };
+    }
+
+    /** Refuses what would wait for a disk that does not answer. */
+    void refuseWhileHung(String key) throws SnapshotException {
+        try {
+            superblock.requireState(state -> state != State.HUNG);
+        } catch (SuperblockUnavailableException e) {
+            throw Failures.of(key, e);
+        }
+    }
+
+    /** A call failed in a way that a write probe may explain. */
+    void suspect(Errno errno) {
+        if (errno.is(Errno.EIO) || errno.is(Errno.EROFS) || errno.is(Errno.ESHUTDOWN) || errno.is(Errno.EUCLEAN)) {
+            superblock.suspect();
+        }
+    }
+}

@@ -1,0 +1,127 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.RecordedUsage;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.VolatileOverlay;
+import io.github.volatilesnapshotter.superblock.Witness;
+import java.time.Instant;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeoutException;
+
+/**
+ * Makes a layer of an active snapshot: data, then names, then the record are brought to disk, in this order, so that a record
+ * never names a layer that is not there. The caller holds the key's lock.
+ */
+final class Committer {
+    private static final System.Logger LOG = System.getLogger(Committer.class.getName());
+
+    private final SnapshotStore store;
+    private final Uppers uppers;
+    private final LayerSync layerSync;
+    private final Poisoner poisoner;
+    private final Inquiry inquiry;
+    private final Usages usages;
+    private final Machine machine;
+
+    Committer(
+            SnapshotStore store,
+            Uppers uppers,
+            LayerSync layerSync,
+            Poisoner poisoner,
+            Inquiry inquiry,
+            Usages usages,
+            Machine machine) {
+        this.store = store;
+        this.uppers = uppers;
+        this.layerSync = layerSync;
+        this.poisoner = poisoner;
+        this.inquiry = inquiry;
+        this.usages = usages;
+        this.machine = machine;
+    }
+
+    /**
+     * Returns when the layer and its record are on disk.
+     *
+     * @param labels of the layer: it inherits none of the active's
+     * @throws SnapshotException if the snapshot stays active; FAILED_PRECONDITION also says that it is poisoned
+     */
+    void commit(CommitRule rule, Map<String, String> labels, Cancellation cancellation)
+            throws SnapshotException, MetadataException {
+        SnapshotRecord active = rule.check(store::find);
+        poisoner.refusePoisoned(active);
+        sync(active, rule.name());
+        RecordedUsage usage = usages.count(active.id(), rule.key(), cancellation);
+        record(rule, labels, usage);
+        tidy(active.id(), rule.key());
+    }
+
+    /**
+     * Returns when the upper is on disk and nothing of it was lost on the way; if something was, the snapshot is poisoned. A
+     * machine that is out of space or descriptors has lost nothing: then the snapshot stays as it is.
+     */
+    private void sync(SnapshotRecord active, String name) throws SnapshotException {
+        long id = active.id();
+        Optional<VolatileOverlay> overlay = uppers.overlay(id);
+        Optional<Witness> witness = uppers.witness(id);
+        try {
+            if (overlay.isPresent()) {
+                layerSync.syncVolatile(id, name, overlay.get());
+            } else if (witness.isPresent()) {
+                layerSync.syncDurable(id, name, witness.get());
+            } else {
+                throw new IllegalStateException(active.key() + " has neither overlay nor witness and is not poisoned");
+            }
+        } catch (SyscallException e) {
+            if (!Failures.meansLostWrite(e)) {
+                throw Failures.of(active.key(), e);
+            }
+            inquiry.lostWrite(id, e.errno());
+            throw new SnapshotException(
+                    Category.FAILED_PRECONDITION,
+                    "snapshot " + active.key() + " could not be brought to disk on " + machine.superblock()
+                            + " and is poisoned: " + e.getMessage(),
+                    e);
+        } catch (TimeoutException e) {
+            throw new SnapshotException(
+                    Category.UNAVAILABLE, "snapshot " + active.key() + " is not committed: " + e.getMessage(), e);
+        }
+    }
+
+    private void record(CommitRule rule, Map<String, String> labels, RecordedUsage usage)
+            throws SnapshotException, MetadataException {
+        var _ = store.<SnapshotRecord, SnapshotException>durable(transaction -> {
+            SnapshotRecord active = rule.check(transaction::find);
+            poisoner.refusePoisoned(active);
+            Instant now = Instant.now();
+            SnapshotRecord committed = active.withKey(rule.name())
+                    .withKind(RecordKind.COMMITTED)
+                    .withCreatedAt(now)
+                    .withUpdatedAt(now)
+                    .withLabels(LabelChange.stored(labels))
+                    .withUpper(null)
+                    .withUsage(usage);
+            transaction.replace(committed);
+            return committed;
+        });
+    }
+
+    /** The layer is committed; what it does not need any more goes. Nothing here can take the Commit back. */
+    private void tidy(long id, String key) {
+        usages.forget(id);
+        layerSync.forget(id);
+        try {
+            uppers.becomeLayer(id);
+        } catch (SyscallException e) {
+            LOG.log(WARNING, "snapshot " + key + " is committed, but its work directory could not be thrown away", e);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
+/**
+ * Asks the kernel about uppers, and poisons the snapshots of those that have lost a write. The kernel's own samples decide;
+ * requests, the watch and error epochs only decide when to ask.
+ *
+ * <p>May be called from any thread, also with locks held: asking never waits for the device, poisoning waits for a metadata
+ * transaction (see {@link Poisoner}).
+ */
+final class Inquiry {
+    private final Uppers uppers;
+    private final Poisoner poisoner;
+    private final Machine machine;
+    private final Metrics metrics;
+
+    Inquiry(Uppers uppers, Poisoner poisoner, Machine machine, Metrics metrics) {
+        this.uppers = uppers;
+        this.poisoner = poisoner;
+        this.machine = machine;
+        this.metrics = metrics;
+    }
+
+    /** Asks the overlay of one volatile snapshot; there is nothing to ask of another one. */
+    void ask(long id) {
+        long begunNanos = System.nanoTime();
+        Optional<Errno> error = uppers.writebackError(id);
+        metrics.probeTook(System.nanoTime() - begunNanos);
+        error.ifPresent(errno -> lostWrite(id, errno));
+    }
+
+    /** Asks every volatile overlay, and poisons in one transaction. Called by the watch, and at each epoch. */
+    void lookAtOverlays() {
+        long begunNanos = System.nanoTime();
+        List<Poisoner.Verdict> verdicts = uppers.mounted().stream()
+                .flatMap(id -> uppers.writebackError(id).map(errno -> verdict(id, errno)).stream())
+                .toList();
+        metrics.probeTook(System.nanoTime() - begunNanos);
+        poisoner.poison(verdicts);
+    }
+
+    /**
+     * Looks at everything on a superblock that has an error. A durable snapshot is poisoned without being asked: its witness
+     * would report this error at Commit, but a witness does not outlive the daemon, and the poison does.
+     */
+    void lookAtEpoch(Errno errno) {
+        lookAtOverlays();
+        poisonWitnessesOfEpoch(uppers.witnessed(), errno);
+    }
+
+    /**
+     * To be called once the record of a new snapshot is there: an epoch that began after its witness was opened, and looked
+     * before that, missed it.
+     */
+    void lookAtNew(long id) {
+        poisonWitnessesOfEpoch(List.of(id), Errno.EIO);
+    }
+
+    /** The filesystem has lost what it had not written back: nothing that was being written on it can be trusted. */
+    void poisonAll(Errno errno) {
+        poisoner.poison(Stream.concat(uppers.mounted().stream(), uppers.witnessed().stream())
+                .map(id -> new Poisoner.Verdict(id, PoisonReason.FILE_SYSTEM_GONE, errno, machine.superblock()))
+                .toList());
+    }
+
+    private void poisonWitnessesOfEpoch(List<Long> ids, Errno errno) {
+        poisoner.poison(ids.stream()
+                .filter(uppers::hasWitnessedEpoch)
+                .map(id -> verdict(id, errno))
+                .toList());
+    }
+
+    /** Poisons a snapshot whose sync said that a write is lost. */
+    void lostWrite(long id, Errno errno) {
+        poisoner.poison(List.of(verdict(id, errno)));
+    }
+
+    private Poisoner.Verdict verdict(long id, Errno errno) {
+        return new Poisoner.Verdict(id, PoisonReason.WRITEBACK_ERROR, errno, machine.superblock());
+    }
+}

@@ -1,0 +1,64 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import io.github.volatilesnapshotter.metadata.Filter;
+import io.github.volatilesnapshotter.metadata.FilterSyntaxException;
+import io.github.volatilesnapshotter.metadata.Filters;
+import io.github.volatilesnapshotter.metadata.RecordedUsage;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import java.util.HashMap;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+
+/** What is told of snapshots, without changing one: Stat, List and Usage. Waits for nobody; any thread. */
+final class SnapshotReads {
+    private final SnapshotStore store;
+    private final Infos infos;
+    private final Usages usages;
+
+    SnapshotReads(SnapshotStore store, Infos infos, Usages usages) {
+        this.store = store;
+        this.infos = infos;
+        this.usages = usages;
+    }
+
+    /** @throws SnapshotException NOT_FOUND if there is none */
+    SnapshotRecord find(String key) throws SnapshotException {
+        return store.find(key).orElseThrow(() -> Failures.notFound(key));
+    }
+
+    /** As clients see it, with its parent's name. */
+    SnapshotInfo info(SnapshotRecord snapshot) {
+        return infos.of(snapshot, store.keyOf(snapshot.parentId()).orElse(""));
+    }
+
+    Iterator<SnapshotInfo> list(List<String> filters) throws SnapshotException {
+        Filter filter;
+        try {
+            filter = Filters.parse(filters);
+        } catch (FilterSyntaxException e) {
+            throw new SnapshotException(Category.INVALID_ARGUMENT, "filters " + filters + ": " + e.getMessage(), e);
+        }
+        List<SnapshotRecord> all = store.all();
+        Map<Long, String> names = HashMap.newHashMap(all.size());
+        all.forEach(snapshot -> names.put(snapshot.id(), snapshot.key()));
+        return all.stream()
+                .map(snapshot -> infos.of(snapshot, names.getOrDefault(snapshot.parentId(), "")))
+                .filter(info -> filter.matches(Infos.fields(info)))
+                .iterator();
+    }
+
+    Usage usage(String key, Cancellation cancellation) throws SnapshotException {
+        SnapshotRecord snapshot = find(key);
+        return switch (snapshot.kind()) {
+            case VIEW -> new Usage(0, 0);
+            case COMMITTED -> {
+                RecordedUsage usage = snapshot.usage();
+                yield usage == null ? new Usage(0, 0) : new Usage(usage.sizeBytes(), usage.inodes());
+            }
+            case ACTIVE -> usages.ofActive(snapshot.id(), key, cancellation);
+        };
+    }
+}

@@ -1,0 +1,427 @@
+package io.github.volatilesnapshotter.superblock;
+
+import static java.lang.System.Logger.Level.INFO;
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.linux.Device;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.OverlayMounter;
+import io.github.volatilesnapshotter.linux.Sync;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.nio.file.Path;
+import java.util.Optional;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The error epochs of one superblock, from the sentinel that reports an error to the new one that stands when it is cleared.
+ *
+ * <ul>
+ *   <li>One epoch at a time. Whoever notices the error opens it and asks every overlay, at once and on its own thread: that takes
+ *       microseconds and never waits for the disk.
+ *   <li>An attempt to clear it runs on a thread of its own, since all of it waits for the disk: the overlays are asked again, the
+ *       disk is checked, {@code syncfs} marks the error as seen, a new sentinel is mounted, and the overlays are asked once more.
+ *   <li>An attempt that fails is repeated after a pause that grows from {@value #FIRST_PAUSE_MILLIS} to {@value #LONGEST_PAUSE_MILLIS}
+ *       ms: each one writes to a disk that may not take it. A request that needs the disk has it made after
+ *       {@value #SHORTEST_PAUSE_MILLIS} ms.
+ * </ul>
+ *
+ * Thread-safe.
+ */
+final class ErrorEpochs implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(ErrorEpochs.class.getName());
+
+    static final long SHORTEST_PAUSE_MILLIS = 100;
+    static final long FIRST_PAUSE_MILLIS = 250;
+    static final long LONGEST_PAUSE_MILLIS = 10_000;
+
+    /** Mounts of a sentinel that are tried in a row while new errors keep coming. */
+    private static final int MAX_TRIES = 3;
+
+    private static final long START_WAIT_MILLIS = 10_000;
+    private static final long STOP_WAIT_MILLIS = 1_000;
+
+    private final Device device;
+    private final Path pool;
+    private final Sentinel.Places places;
+    private final OverlayMounter mounter;
+    private final DiskCheck diskCheck;
+    private final StateMachine machine;
+    private final Metrics metrics;
+    private final Runnable wake;
+    private final ExecutorService clearing;
+
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+
+    private volatile @Nullable SuperblockListener listener;
+
+    /** Empty only before {@link #start} and while a new one can't be mounted. Written by whoever clears, and by nobody else. */
+    private volatile @Nullable Sentinel sentinel;
+
+    /** Guarded by {@link #lock}, as what follows. */
+    private @Nullable ErrorEpoch open;
+
+    private long begun;
+    private boolean isAttempted;
+    private int failedAttempts;
+    private long lastAttemptNanos;
+    private long nextAttemptNanos;
+
+    ErrorEpochs(
+            Device device,
+            Path pool,
+            Sentinel.Places places,
+            OverlayMounter mounter,
+            StateMachine machine,
+            Metrics metrics,
+            Runnable wake) {
+        this.device = device;
+        this.pool = pool;
+        this.places = places;
+        this.mounter = mounter;
+        this.diskCheck = new DiskCheck(pool);
+        this.machine = machine;
+        this.metrics = metrics;
+        this.wake = wake;
+        this.clearing = Executors.newSingleThreadExecutor(
+                Thread.ofPlatform().name("superblock-clear-" + device).daemon().factory());
+    }
+
+    void setListener(SuperblockListener told) {
+        listener = told;
+    }
+
+    /**
+     * Adopts the sentinel of an earlier daemon or mounts a new one; an error that it reports, or that is unseen, is cleared. If that
+     * can't be done now, because the disk fails, an epoch stays open and the watch goes on trying.
+     *
+     * @return whether a sentinel stood and is clean
+     * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
+     */
+    boolean start() throws SyscallException {
+        Sentinel adopted = Sentinel.adopt(places, MountInfo.ofSelf()).orElse(null);
+        sentinel = adopted;
+        Optional<Errno> error = adopted == null ? Optional.empty() : adopted.writebackError();
+        if (adopted != null && error.isEmpty()) {
+            diskCheck.prepare();
+            return true;
+        }
+        if (adopted == null) {
+            try {
+                renewSentinel();
+                diskCheck.prepare();
+                return false;
+            } catch (SyscallException e) {
+                if (!isDisk(e.errno())) {
+                    throw e;
+                }
+                LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
+            } catch (SuperblockUnavailableException e) {
+                LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
+            }
+        }
+        begin(error.orElse(Errno.EIO));
+        var _ = awaitClean(START_WAIT_MILLIS);
+        return false;
+    }
+
+    private static boolean isDisk(Errno errno) {
+        return errno.is(Errno.EIO)
+                || errno.is(Errno.EROFS)
+                || errno.is(Errno.ENOSPC)
+                || errno.is(Errno.EDQUOT)
+                || errno.is(Errno.ESHUTDOWN)
+                || errno.is(Errno.EUCLEAN);
+    }
+
+    /** Epochs so far. One that began while a witness was open is an error that this witness reports. */
+    long begun() {
+        lock.lock();
+        try {
+            return begun;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Whether there is no unseen error now: no epoch is open, and the sentinel has nothing to report. */
+    boolean isClean() {
+        lock.lock();
+        try {
+            Sentinel asked = sentinel;
+            return open == null && asked != null && asked.writebackError().isEmpty();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Asks the sentinel, and begins an epoch if it has an error to report. Under a microsecond while all is well, never waits for the
+     * disk.
+     *
+     * @return whether an epoch is open now
+     */
+    boolean notice() {
+        Sentinel asked = sentinel;
+        Optional<Errno> error = asked == null ? Optional.of(Errno.EIO) : asked.writebackError();
+        if (error.isPresent()) {
+            begin(error.get());
+            return true;
+        }
+        return isOpen();
+    }
+
+    /** While an epoch stays open there is no sentinel to ask: the overlays are asked at each turn of the watch. */
+    void lookAgain() {
+        ErrorEpoch epoch;
+        lock.lock();
+        try {
+            epoch = open;
+        } finally {
+            lock.unlock();
+        }
+        if (epoch != null) {
+            look(epoch);
+        }
+    }
+
+    boolean isOpen() {
+        lock.lock();
+        try {
+            return open != null;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void begin(Errno errno) {
+        ErrorEpoch epoch;
+        lock.lock();
+        try {
+            Sentinel asked = sentinel;
+            // Between the question and the lock the epoch may have begun, or even ended.
+            if (open != null || (asked != null && asked.writebackError().isEmpty())) {
+                return;
+            }
+            begun++;
+            epoch = new ErrorEpoch(begun, device, errno);
+            open = epoch;
+            // Nobody clears it before every overlay was asked.
+            isAttempted = true;
+            failedAttempts = 0;
+        } finally {
+            lock.unlock();
+        }
+        machine.epochBegan(errno);
+        try {
+            look(epoch);
+        } finally {
+            lock.lock();
+            try {
+                isAttempted = false;
+                nextAttemptNanos = System.nanoTime();
+            } finally {
+                lock.unlock();
+            }
+        }
+        clearIfDue();
+    }
+
+    /** Begins the next attempt to clear the open epoch, if there is one, none is under way and the pause is over. Returns at once. */
+    void clearIfDue() {
+        lock.lock();
+        try {
+            if (open == null || isAttempted || System.nanoTime() - nextAttemptNanos < 0) {
+                return;
+            }
+            isAttempted = true;
+            clearing.execute(this::attempt);
+        } catch (RejectedExecutionException e) {
+            LOG.log(INFO, "an epoch stays open: the watch has ended", "device", device);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** When the next attempt is due; {@link Long#MAX_VALUE} if none is. */
+    long nanosToNextAttempt() {
+        lock.lock();
+        try {
+            return open == null || isAttempted ? Long.MAX_VALUE : Math.max(0, nextAttemptNanos - System.nanoTime());
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * Waits until there is no unseen error; where an attempt has failed, for the next one, which is made soon and not only after its
+     * pause.
+     *
+     * @return false if that attempt failed too, or after the time
+     */
+    boolean awaitClean(long timeoutMillis) {
+        long leftNanos = TimeUnit.MILLISECONDS.toNanos(timeoutMillis);
+        lock.lock();
+        try {
+            int failedBefore = failedAttempts;
+            if (open != null && !isAttempted && failedAttempts > 0) {
+                // Somebody wants the disk now: if it has healed, nobody needs to wait for the end of a long pause.
+                nextAttemptNanos = lastAttemptNanos + TimeUnit.MILLISECONDS.toNanos(SHORTEST_PAUSE_MILLIS);
+                wake.run();
+            }
+            while (open != null && failedAttempts == failedBefore && leftNanos > 0) {
+                leftNanos = changed.awaitNanos(leftNanos);
+            }
+            return open == null;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    @SuppressWarnings("CatchingUnchecked") // whatever happens, it is tried again
+    private void attempt() {
+        ErrorEpoch epoch = open;
+        if (epoch == null) {
+            return;
+        }
+        try {
+            look(epoch);
+            diskCheck.run();
+            consumeError();
+            renewSentinel();
+            look(epoch);
+            end(epoch);
+        } catch (SyscallException | SuperblockUnavailableException | RuntimeException | Error e) {
+            failed(e);
+        }
+    }
+
+    private void end(ErrorEpoch epoch) {
+        // The state first: who waits for the epoch's end looks at it next.
+        machine.epochEnded();
+        lock.lock();
+        try {
+            open = null;
+            isAttempted = false;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+        metrics.unseenErrorCleared();
+        SuperblockListener told = listener;
+        if (told != null) {
+            told.cleared(epoch);
+        }
+    }
+
+    private void failed(Throwable failure) {
+        machine.clearingFailed(String.valueOf(failure.getMessage()));
+        boolean isFirst;
+        lock.lock();
+        try {
+            isFirst = failedAttempts == 0;
+            long pauseMillis = FIRST_PAUSE_MILLIS << Math.min(failedAttempts, Integer.SIZE);
+            failedAttempts++;
+            lastAttemptNanos = System.nanoTime();
+            nextAttemptNanos = lastAttemptNanos
+                    + TimeUnit.MILLISECONDS.toNanos(
+                            pauseMillis <= 0 ? LONGEST_PAUSE_MILLIS : Math.min(pauseMillis, LONGEST_PAUSE_MILLIS));
+            isAttempted = false;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+        if (failure instanceof RuntimeException || failure instanceof Error) {
+            LOG.log(
+                    WARNING,
+                    "clearing a writeback error failed in an unforeseen way",
+                    "device",
+                    device,
+                    "failure",
+                    failure);
+        } else if (isFirst) {
+            // Once for each epoch: on a disk that stays bad the attempts go on for hours.
+            LOG.log(
+                    INFO,
+                    "writeback error not cleared yet",
+                    "device",
+                    device,
+                    "cause",
+                    String.valueOf(failure.getMessage()));
+        }
+    }
+
+    private void look(ErrorEpoch epoch) {
+        SuperblockListener told = listener;
+        if (told != null) {
+            told.look(epoch);
+        }
+    }
+
+    /** The one place where an error is marked seen. That it is reported here is no failure: it was looked for. */
+    private void consumeError() throws SyscallException {
+        try (Fd directory = Fd.openDirectory(pool)) {
+            Sync.syncfs(directory);
+        } catch (SyscallException e) {
+            if (!e.operation().equals("syncfs")) {
+                throw e;
+            }
+        }
+    }
+
+    private void renewSentinel() throws SyscallException, SuperblockUnavailableException {
+        Sentinel old = sentinel;
+        sentinel = null;
+        if (old != null) {
+            old.close();
+        }
+        SyscallException refused = null;
+        for (int tries = 0; tries < MAX_TRIES; tries++) {
+            try {
+                sentinel = Sentinel.create(places, mounter);
+                return;
+            } catch (SyscallException e) {
+                if (!e.errno().is(Errno.EIO)) {
+                    throw e;
+                }
+                refused = e;
+            }
+            consumeError();
+            metrics.unseenErrorCleared();
+        }
+        throw new SuperblockUnavailableException(
+                "writeback errors on device " + device + " keep coming: no sentinel could be mounted",
+                device,
+                Errno.EIO,
+                refused);
+    }
+
+    /** Leaves the sentinel mounted: it watches until the next daemon comes. Waits a bounded time for an attempt that is under way. */
+    @Override
+    public void close() {
+        clearing.shutdown();
+        try {
+            if (!clearing.awaitTermination(STOP_WAIT_MILLIS, TimeUnit.MILLISECONDS)) {
+                LOG.log(WARNING, "an attempt to clear a writeback error is left behind", "device", device);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        Sentinel left = sentinel;
+        if (left != null) {
+            left.close();
+        }
+    }
+}

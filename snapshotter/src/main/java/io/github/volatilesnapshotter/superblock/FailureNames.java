@@ -1,0 +1,86 @@
+package io.github.volatilesnapshotter.superblock;
+
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.linux.Device;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/**
+ * Has failed writebacks named, on a thread of its own: finding a name may read from the disk that fails, and nothing else shall wait for
+ * that. The thread ends when it has nothing to do. Thread-safe.
+ */
+final class FailureNames implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(FailureNames.class.getName());
+
+    /** Kept while names are being found; more are dropped: names are for people, who read sixteen. */
+    private static final int MOST_WAITING = 256;
+
+    private static final long IDLE_SECONDS = 10;
+    private static final long STOP_WAIT_MILLIS = 1_000;
+
+    private final Consumer<List<FailedWriteback>> name;
+    private final ThreadPoolExecutor thread;
+    private final List<FailedWriteback> waiting = new ArrayList<>();
+
+    /** @param name called with what has come together since its last call */
+    FailureNames(Device device, Consumer<List<FailedWriteback>> name, Metrics metrics) {
+        this.name = name;
+        this.thread = new ThreadPoolExecutor(
+                1,
+                1,
+                IDLE_SECONDS,
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(1),
+                Thread.ofPlatform().name("superblock-names-" + device).daemon().factory(),
+                // One waits already, and will find all that is waiting.
+                new ThreadPoolExecutor.DiscardPolicy());
+        thread.allowCoreThreadTimeOut(true);
+        metrics.queueLength("failure_names", this::length);
+    }
+
+    private synchronized int length() {
+        return waiting.size();
+    }
+
+    /** Returns at once. */
+    synchronized void add(List<FailedWriteback> failures) {
+        failures.stream().limit(MOST_WAITING - waiting.size()).forEach(waiting::add);
+        thread.execute(this::nameWaiting);
+    }
+
+    private synchronized List<FailedWriteback> takeWaiting() {
+        List<FailedWriteback> taken = List.copyOf(waiting);
+        waiting.clear();
+        return taken;
+    }
+
+    private void nameWaiting() {
+        List<FailedWriteback> failures = takeWaiting();
+        if (failures.isEmpty()) {
+            return;
+        }
+        try {
+            name.accept(failures);
+        } catch (RuntimeException e) {
+            LOG.log(WARNING, "failed writebacks can't be named", "failure", e);
+        }
+    }
+
+    @Override
+    public void close() {
+        thread.shutdown();
+        try {
+            if (!thread.awaitTermination(STOP_WAIT_MILLIS, TimeUnit.MILLISECONDS)) {
+                LOG.log(WARNING, "a search for names is left behind");
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}

@@ -1,0 +1,31 @@
+package io.github.volatilesnapshotter.superblock;
+
+import java.util.Locale;
+
+/** How a superblock is. {@link StateMachine} says how one becomes another. */
+public enum State {
+    /** No error that is not cleared. */
+    HEALTHY,
+    /** An error epoch is open: the error is being cleared, which takes as long as writing the filesystem back. */
+    ERRORING,
+    /** Epochs keep coming, or one can't be cleared because the disk still fails. */
+    FAILING,
+    /** Nothing can be written: the write probe fails, the filesystem is read-only or shut down. */
+    FAILED,
+    /** The write probe does not come back. */
+    HUNG;
+
+    /** Whether new volatile uppers are placed on it. */
+    public boolean takesVolatile() {
+        return this == HEALTHY || this == ERRORING;
+    }
+
+    /** Whether anything new can be written to it. */
+    public boolean takesChanges() {
+        return this != FAILED && this != HUNG;
+    }
+
+    public String word() {
+        return name().toLowerCase(Locale.ROOT);
+    }
+}

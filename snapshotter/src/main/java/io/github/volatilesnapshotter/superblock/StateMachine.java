@@ -1,0 +1,148 @@
+package io.github.volatilesnapshotter.superblock;
+
+import io.github.volatilesnapshotter.linux.Device;
+import io.github.volatilesnapshotter.linux.Errno;
+import java.time.Instant;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+import java.util.function.LongSupplier;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a superblock's {@link State} follows from: its epochs and its write probe. The worst of these that holds is its state:
+ *
+ * <table>
+ * <caption>States, worst first</caption>
+ * <tr><td>hung</td><td>the write probe has been running for longer than its timeout</td></tr>
+ * <tr><td>failed</td><td>the last write probe failed, or the flags say that nothing can be written</td></tr>
+ * <tr><td>failing</td><td>{@value #MANY_EPOCHS} epochs within a minute, until none is open and no error came for
+ *     {@value #QUIET_SECONDS} s; or one that could not be cleared, until it is</td></tr>
+ * <tr><td>erroring</td><td>an epoch is open</td></tr>
+ * <tr><td>healthy</td><td>else</td></tr>
+ * </table>
+ *
+ * <p>Thread-safe. Each transition is told once, with the machine's lock held, so that nobody hears of two in the wrong order; the
+ * listener must not wait.
+ */
+final class StateMachine {
+    static final int MANY_EPOCHS = 3;
+    static final int QUIET_SECONDS = 5;
+    private static final long WINDOW_NANOS = TimeUnit.SECONDS.toNanos(60);
+    private static final long QUIET_NANOS = TimeUnit.SECONDS.toNanos(QUIET_SECONDS);
+
+    private final Device device;
+    private final LongSupplier nanoTime;
+    private final Consumer<Transition> listener;
+
+    private final Deque<Long> epochBegins = new ArrayDeque<>();
+    private State state = State.HEALTHY;
+    private String reason = "";
+    private boolean isEpochOpen;
+    private boolean isUncleared;
+    private boolean areMany;
+    private long lastErrorNanos;
+    private @Nullable Failure failure;
+    private boolean isHung;
+
+    /** @param nanoTime as {@link System#nanoTime} */
+    StateMachine(Device device, LongSupplier nanoTime, Consumer<Transition> listener) {
+        this.device = device;
+        this.nanoTime = nanoTime;
+        this.listener = listener;
+    }
+
+    synchronized State state() {
+        return state;
+    }
+
+    /** Why the state is what it is; empty while it is healthy since the start. */
+    synchronized String reason() {
+        return reason;
+    }
+
+    /** Why nothing can be written, as long as that is so. */
+    synchronized Optional<Failure> failure() {
+        return Optional.ofNullable(failure);
+    }
+
+    synchronized void epochBegan(Errno errno) {
+        long now = nanoTime.getAsLong();
+        isEpochOpen = true;
+        lastErrorNanos = now;
+        epochBegins.addLast(now);
+        while (now - epochBegins.getFirst() > WINDOW_NANOS) {
+            epochBegins.removeFirst();
+        }
+        if (epochBegins.size() >= MANY_EPOCHS) {
+            areMany = true;
+            settle("writeback error " + errno.name() + ", the " + epochBegins.size() + "th epoch within a minute");
+        } else {
+            settle("writeback error " + errno.name());
+        }
+    }
+
+    /** An attempt to end the epoch failed: the disk still does not write. */
+    synchronized void clearingFailed(String cause) {
+        isUncleared = true;
+        settle("a writeback error can't be cleared: " + cause);
+    }
+
+    synchronized void epochEnded() {
+        isEpochOpen = false;
+        isUncleared = false;
+        settle("the writeback error is cleared");
+    }
+
+    synchronized void probeSucceeded() {
+        failure = null;
+        isHung = false;
+        settle("the write probe succeeds");
+    }
+
+    synchronized void probeFailed(Failure found) {
+        failure = found;
+        isHung = false;
+        settle(found.reason());
+    }
+
+    synchronized void probeHangs(long millis) {
+        isHung = true;
+        settle("a write probe has not come back for " + millis + " ms");
+    }
+
+    /** Lets time pass: quiet ends what errors began. */
+    synchronized void tick() {
+        settle("no writeback error for " + QUIET_SECONDS + " s");
+    }
+
+    private void settle(String cause) {
+        if (areMany && !isEpochOpen && nanoTime.getAsLong() - lastErrorNanos >= QUIET_NANOS) {
+            areMany = false;
+            // What comes now is judged anew: one error is one error again.
+            epochBegins.clear();
+        }
+        State now = worst();
+        if (now != state) {
+            Transition transition = new Transition(device, state, now, cause, Instant.now());
+            state = now;
+            reason = cause;
+            listener.accept(transition);
+        }
+    }
+
+    private State worst() {
+        if (isHung) {
+            return State.HUNG;
+        }
+        if (failure != null) {
+            return State.FAILED;
+        }
+        if (areMany || isUncleared) {
+            return State.FAILING;
+        }
+        return isEpochOpen ? State.ERRORING : State.HEALTHY;
+    }
+}

@@ -1,0 +1,27 @@
+package io.github.volatilesnapshotter.superblock;
+
+import java.util.List;
+
+/** Whoever has overlays on a superblock. Called from several threads; must not mount anything on it nor wait for it. */
+public interface SuperblockListener {
+    /**
+     * Ask every overlay on the superblock now. Called when an epoch begins, before the error is cleared, and again after: what failed
+     * in between is in the overlays' samples and not in the new sentinel's.
+     */
+    void look(ErrorEpoch epoch);
+
+    /**
+     * Name the files whose writeback failed, for people. Comes after {@link #look}, on a thread on which it may wait for the disk; after
+     * a storm of errors only the first of them are given.
+     */
+    void damaged(List<FailedWriteback> failures);
+
+    /** The error is cleared and a new sentinel stands. */
+    void cleared(ErrorEpoch epoch);
+
+    /** What was not written back is lost, whatever the overlays say: the filesystem has stopped writing for good. */
+    void gone(Failure failure);
+
+    /** The state changed; called with the superblock's state locked. */
+    void changed(Transition transition);
+}

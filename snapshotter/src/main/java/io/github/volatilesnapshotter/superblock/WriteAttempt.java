@@ -1,0 +1,95 @@
+package io.github.volatilesnapshotter.superblock;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.linux.Xattr;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.OptionalLong;
+import java.util.function.Supplier;
+
+/**
+ * What the write probe does on a real filesystem: an extended attribute of a file of ours gets another value. Of all calls that change
+ * something this is the one that a filesystem refuses at once after it has aborted its journal, was shut down or turned read-only;
+ * fsync, chmod and utimens succeed once more (measured on 6.18). About 3 us; it leads to one journal commit some seconds later.
+ *
+ * <p>If it fails, the superblock's own options say why, where they can. One thread at a time.
+ */
+final class WriteAttempt implements WriteProbe.Attempt {
+    private static final String ATTRIBUTE = "trusted.volatile-snapshotter.probe";
+
+    private final Path directory;
+    private final Supplier<OptionalLong> fileSystemErrors;
+    private final long errorsAtStart;
+    private long attempts;
+    private Optional<Fd> opened = Optional.empty();
+
+    /**
+     * @param directory in which the file {@code write-probe} is made, if it is missing; nothing else writes to it
+     * @param fileSystemErrors the filesystem's own count of errors in its metadata; empty where it has none
+     */
+    WriteAttempt(Path directory, Supplier<OptionalLong> fileSystemErrors) {
+        this.directory = directory;
+        this.fileSystemErrors = fileSystemErrors;
+        this.errorsAtStart = fileSystemErrors.get().orElse(0);
+    }
+
+    @Override
+    public Optional<Failure> run() {
+        try {
+            if (opened.isEmpty()) {
+                opened = Optional.of(Fd.openReadWrite(directory.resolve("write-probe")));
+            }
+            attempts++;
+            // The same value again would be no change: ext4 compares.
+            byte[] value = ByteBuffer.allocate(Long.BYTES).putLong(attempts).array();
+            Xattr.set(opened.get(), ATTRIBUTE, value);
+            return Optional.empty();
+        } catch (SyscallException e) {
+            return judge(e.errno());
+        }
+    }
+
+    private Optional<Failure> judge(Errno errno) {
+        if (errno.is(Errno.ENOSPC) || errno.is(Errno.EDQUOT) || errno.is(Errno.EMFILE) || errno.is(Errno.ENFILE)) {
+            // Full is not broken.
+            return Optional.empty();
+        }
+        List<String> options = options();
+        if (options.contains("shutdown")) {
+            return Optional.of(new Failure("the filesystem is shut down (" + errno.name() + ")", errno, true));
+        }
+        if (options.contains("emergency_ro")) {
+            return Optional.of(new Failure(
+                    "the filesystem has turned itself read-only (emergency_ro, " + errno.name() + ")", errno, true));
+        }
+        if (!errno.is(Errno.EROFS)) {
+            return Optional.of(new Failure("the write probe is answered " + errno.name(), errno, true));
+        }
+        // Before Linux 6.15 an aborted journal looks like a remount; ext4's count tells them apart.
+        boolean hasErrors = fileSystemErrors.get().orElse(0) > errorsAtStart;
+        return Optional.of(
+                hasErrors
+                        ? new Failure("the filesystem has turned itself read-only after errors", errno, true)
+                        : new Failure("the filesystem is read-only", errno, false));
+    }
+
+    /** Of the superblock; none where even asking fails, as on xfs that was shut down. */
+    private List<String> options() {
+        try {
+            return opened.isPresent() ? MountInfo.superOptionsOf(opened.get()) : MountInfo.superOptionsOf(directory);
+        } catch (SyscallException e) {
+            return List.of();
+        }
+    }
+
+    @Override
+    public void end() {
+        opened.ifPresent(Fd::close);
+        opened = Optional.empty();
+    }
+}

@@ -1,0 +1,194 @@
+package io.github.volatilesnapshotter.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.grpc.ServerFixture;
+import io.github.volatilesnapshotter.lab.Command;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.snapshot.FakeSnapshotter;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.channels.ServerSocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+@Timeout(60)
+class DoctorTest {
+    @TempDir
+    private Path directory;
+
+    private final List<String> lines = new ArrayList<>();
+
+    @Test
+    @Tag("kernel")
+    void a_machine_that_can_serve_is_well_and_left_as_it_was() throws Exception {
+        assertThat(examine(directory.resolve("a/root"), directory.resolve("b/state"), Optional.empty()))
+                .as(lines.toString())
+                .isZero();
+
+        assertThat(lines).hasSize(5).allMatch(line -> line.startsWith("OK "));
+        assertThat(directory).isEmptyDirectory();
+        assertThat(MountInfo.ofSelf()).noneMatch(mount -> mount.mountPoint().startsWith(directory.toString()));
+    }
+
+    @Test
+    @Tag("kernel")
+    void what_a_doctor_that_was_killed_has_left_is_taken_away() throws Exception {
+        Path root = Files.createDirectory(directory.resolve("root"));
+        Path state = Files.createDirectory(directory.resolve("state"));
+        Files.createDirectories(root.resolve(".doctor/work/work/incompat/volatile"));
+        Files.createDirectory(state.resolve(".doctor"));
+
+        assertThat(examine(root, state, Optional.empty())).as(lines.toString()).isZero();
+
+        assertThat(root).isEmptyDirectory();
+        assertThat(state).isEmptyDirectory();
+    }
+
+    @Test
+    @Tag("kernel")
+    void the_kernel_says_why_a_volatile_overlay_can_not_be_mounted() throws Exception {
+        for (String name : List.of("lower", "upper", "work", "merged")) {
+            Files.createDirectory(directory.resolve(name));
+        }
+        Path root = directory.resolve("merged");
+        Command.run(
+                "mount",
+                "-t",
+                "overlay",
+                "overlay",
+                "-o",
+                "lowerdir=" + directory.resolve("lower") + ",upperdir=" + directory.resolve("upper") + ",workdir="
+                        + directory.resolve("work"),
+                root.toString());
+        try {
+            assertThat(examine(root, directory.resolve("state"), Optional.empty()))
+                    .isEqualTo(ExitCode.FAILED);
+
+            assertThat(line("root")).startsWith("FAIL").contains("lies on an overlay");
+            assertThat(line("volatile mount"))
+                    .startsWith("FAIL")
+                    .containsPattern("fsconfig|mount\\(")
+                    .contains("EINVAL")
+                    .contains("give a root on ext4, xfs or btrfs");
+            assertThat(line("state directory")).startsWith("OK");
+            assertThat(root).isEmptyDirectory();
+        } finally {
+            Command.run("umount", root.toString());
+        }
+    }
+
+    @Test
+    void files_in_the_way_of_directories_and_of_the_socket_are_named() throws Exception {
+        Path file = Files.createFile(directory.resolve("file"));
+
+        assertThat(examine(file, file, Optional.empty())).isEqualTo(ExitCode.FAILED);
+        assertThat(line("root")).startsWith("FAIL").contains(file.toString());
+        assertThat(line("state directory"))
+                .startsWith("FAIL")
+                .contains(file + "", "ENOTDIR", "give another directory with --state");
+
+        Path state = Files.createDirectory(directory.resolve("state"));
+        Path socket = Files.createFile(state.resolve("containerd-volatile-grpc.sock"));
+        examine(directory.resolve("root"), state, Optional.empty());
+        assertThat(line("socket"))
+                .startsWith("FAIL")
+                .contains(socket + " is no socket; remove it, or give another --address");
+        assertThat(line("state directory")).isEqualTo("OK    state directory  " + state + " can be written to\n");
+    }
+
+    @Test
+    void a_socket_with_too_long_a_path_is_refused() {
+        examine(directory.resolve("root"), directory.resolve("x".repeat(108)), Optional.empty());
+
+        assertThat(line("socket")).startsWith("FAIL").contains("a socket's path has at most 107 bytes");
+        assertThat(directory).isEmptyDirectory();
+    }
+
+    @Test
+    void a_daemon_that_serves_is_well_and_one_that_does_not_is_not() throws Exception {
+        try (ServerFixture daemon = new ServerFixture(directory, new FakeSnapshotter())) {
+            examineAt(daemon.socket, Optional.empty());
+            assertThat(line("socket"))
+                    .isEqualTo("OK    socket           a daemon listens on " + daemon.socket + ", and is serving\n");
+
+            daemon.server.setServing(false);
+            assertThat(examineAt(daemon.socket, Optional.empty())).isEqualTo(ExitCode.FAILED);
+            assertThat(line("socket")).startsWith("FAIL").contains("UNAVAILABLE: health is NOT_SERVING; see its log");
+        }
+    }
+
+    @Test
+    void a_listener_that_does_not_answer_is_not_waited_for_without_bound() throws Exception {
+        Path socket = directory.resolve("s");
+        try (ServerSocketChannel silent = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+            silent.bind(UnixDomainSocketAddress.of(socket));
+
+            examineAt(socket, Optional.empty());
+        }
+        assertThat(line("socket")).startsWith("FAIL").contains("whoever listens on " + socket + " does not answer");
+
+        examineAt(socket, Optional.empty());
+        assertThat(line("socket")).startsWith("OK").contains("nobody listens on " + socket + " any more");
+    }
+
+    @Test
+    void containerd_is_asked_if_its_address_is_known() throws Exception {
+        try (ServerFixture containerd = new ServerFixture(directory, new FakeSnapshotter())) {
+            examineAt(directory.resolve("s"), Optional.of(containerd.socket));
+            assertThat(line("containerd"))
+                    .isEqualTo("OK    containerd       containerd on " + containerd.socket + " is serving\n");
+        }
+
+        Path nobody = directory.resolve("nobody.sock");
+        assertThat(examineAt(directory.resolve("s"), Optional.of(nobody))).isEqualTo(ExitCode.FAILED);
+        assertThat(line("containerd"))
+                .startsWith("FAIL")
+                .contains("nobody answers on " + nobody + ": No such file or directory; start containerd");
+
+        examineAt(directory.resolve("s"), Optional.empty());
+        assertThat(line("containerd")).startsWith("OK").contains("no container is killed");
+    }
+
+    private int examineAt(Path socket, Optional<Path> containerd) {
+        return examine(directory.resolve("root"), directory.resolve("state"), Optional.of(socket), containerd);
+    }
+
+    private int examine(Path root, Path state, Optional<Path> containerd) {
+        return examine(root, state, Optional.empty(), containerd);
+    }
+
+    private int examine(Path root, Path state, Optional<Path> socket, Optional<Path> containerd) {
+        Config defaults = Config.defaults();
+        Config config = new Config(
+                root,
+                state,
+                socket,
+                defaults.grpc(),
+                defaults.volatileUppers(),
+                defaults.layers(),
+                defaults.watch(),
+                defaults.poison(),
+                new Config.Containerd(containerd, 1_000, 1_000),
+                defaults.metrics(),
+                defaults.usage(),
+                defaults.log());
+        lines.clear();
+        return new Doctor(config, lines::add).examine();
+    }
+
+    private String line(String what) {
+        return lines.stream()
+                .filter(line -> line.substring(6).startsWith(what + " "))
+                .findFirst()
+                .orElseThrow();
+    }
+}
