@@ -124,12 +124,12 @@ public final class FuseDisk extends Disk {
         control.tell("delay writes " + delay.toNanos());
     }
 
-    /** Makes every request wait until {@link #heal}, or for 100 s. */
+    /** Makes every request wait until {@link #heal}, or 100 s at most. */
     public void hang() throws IOException {
         control.tell("hang requests");
     }
 
-    /** Makes every write and every flush wait until {@link #heal}, or for 100 s, and reads not. */
+    /** Makes every write and every flush wait until {@link #heal}, or 100 s at most, and reads not. */
     public void hangWrites() throws IOException {
         control.tell("hang writes");
     }
