@@ -183,14 +183,18 @@ final class Daemon {
         started("reactor", reactor::stop);
         Future<RunningSnapshotter> snapshotterToCome = startBeside(
                 "snapshotter", () -> RunningSnapshotter.start(settings(), metrics, reactor), this::stopSnapshotter);
-        UnixSocketServer opened = UnixSocketServer.open(config.socket(), config.grpc(), metrics, eventLoops);
+        UnixSocketServer opened =
+                UnixSocketServer.open(config.socket(), config.grpc(), config.layers(), metrics, eventLoops);
         server = opened;
         started("server", () -> opened.stop(config.grpc().stopTimeoutMillis()));
         RunningSnapshotter snapshotter = result(snapshotterToCome);
         reactor.repeatWhilePoisonedIn(snapshotter.snapshotter());
         requireStarting();
         opened.serve(snapshotter.snapshotter());
-        snapshotter.onState(superblock -> opened.setServing(superblock.takesChanges()));
+        snapshotter.onState((superblock, condition) -> {
+            opened.setServing(superblock.takesChanges());
+            opened.diskIs(condition, superblock.answers());
+        });
         ServiceReadiness readiness = new ServiceReadiness(System.getenv("NOTIFY_SOCKET"), eventLoops);
         readiness.tell(ServiceReadiness.READY);
         started("readiness", () -> readiness.tell(ServiceReadiness.STOPPING));

@@ -38,9 +38,15 @@ public record Config(
      * @param allowedUids the uids whose processes may connect
      * @param workerThreads threads for calls that mount
      * @param queueLength calls that may wait in each lane
+     * @param callTimeoutMillis after how long a call is answered although it is not done; a Commit has {@link Layers} on top
      * @param stopTimeoutMillis how long a stop waits for running calls
      */
-    public record Grpc(Set<Integer> allowedUids, int workerThreads, int queueLength, long stopTimeoutMillis) {
+    public record Grpc(
+            Set<Integer> allowedUids,
+            int workerThreads,
+            int queueLength,
+            long callTimeoutMillis,
+            long stopTimeoutMillis) {
         public Grpc {
             allowedUids = Set.copyOf(allowedUids);
         }
@@ -117,7 +123,7 @@ public record Config(
                 Path.of("/var/lib/containerd-volatile-grpc"),
                 Path.of("/run/containerd-volatile-grpc"),
                 Optional.empty(),
-                new Grpc(Set.of(0), 8, 256, 10_000),
+                new Grpc(Set.of(0), 8, 256, 90_000, 10_000),
                 new VolatileUppers(true, VolatileUppers.OnSick.DURABLE),
                 new Layers(120_000),
                 new Watch(1_000, 10_000, 5_000),

@@ -91,6 +91,7 @@ public final class ConfigFile {
                 allowed_uids = [%s]
                 worker_threads = %d
                 queue_length = %d
+                call_timeout_millis = %d
                 stop_timeout_millis = %d
 
                 [volatile]
@@ -132,6 +133,7 @@ public final class ConfigFile {
                                 .collect(Collectors.joining(", ")),
                         config.grpc().workerThreads(),
                         config.grpc().queueLength(),
+                        config.grpc().callTimeoutMillis(),
                         config.grpc().stopTimeoutMillis(),
                         config.volatileUppers().byDefault(),
                         quoted(Section.word(config.volatileUppers().onSick())),
@@ -187,6 +189,7 @@ public final class ConfigFile {
                 section.integers("allowed_uids", defaults.allowedUids(), 0, MAXIMUM_UID),
                 section.integer("worker_threads", defaults.workerThreads(), 1, 256),
                 section.integer("queue_length", defaults.queueLength(), 1, 100_000),
+                section.integer("call_timeout_millis", (int) defaults.callTimeoutMillis(), 1_000, 3_600_000),
                 section.integer("stop_timeout_millis", (int) defaults.stopTimeoutMillis(), 0, 600_000));
         section.refuseUnknownKeys();
         return grpc;

@@ -8,13 +8,20 @@ import java.util.Locale;
  */
 enum Lane {
     /** Answers from records. */
-    READ,
+    READ(false),
     /** Mounts, unmounts and writes records, but waits for no flush of data. */
-    CHANGE,
+    CHANGE(true),
     /** Syncs a layer: as long as the disk takes. */
-    COMMIT,
+    COMMIT(true),
     /** Walks or deletes files. */
-    DISK;
+    DISK(true);
+
+    /** Whether its calls wait for ever while the disk hangs. */
+    final boolean needsDisk;
+
+    Lane(boolean needsDisk) {
+        this.needsDisk = needsDisk;
+    }
 
     String word() {
         return name().toLowerCase(Locale.ROOT);

@@ -56,6 +56,11 @@ final class Lanes {
         }
     }
 
+    /** Takes back a task that waits; false if it has begun, or ended. It is the very object that {@link #execute} got. */
+    boolean withdraw(Lane lane, Runnable task) {
+        return executor(lane).remove(task);
+    }
+
     /** Takes no more tasks; returns when the accepted ones have run, or false after the time. */
     boolean stop(long timeoutMillis) throws InterruptedException {
         executors.values().forEach(ThreadPoolExecutor::shutdown);

@@ -71,7 +71,7 @@ final class ListStream {
 
     private void wish() {
         if (wishes.getAndIncrement() == 0) {
-            calls.onLane(Rpc.LIST, this::turns, this::end);
+            calls.onLane(Rpc.LIST, Rpc.LIST.lane, this::turns, this::end);
         }
     }
 

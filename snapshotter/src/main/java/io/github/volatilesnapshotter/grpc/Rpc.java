@@ -1,6 +1,6 @@
 package io.github.volatilesnapshotter.grpc;
 
-/** The methods of containerd's Snapshots service, and the lane each runs on. */
+/** The methods of containerd's Snapshots service, and the lane each runs on. Usage first looks into the records, on their lane. */
 enum Rpc {
     PREPARE("Prepare", Lane.CHANGE),
     VIEW("View", Lane.CHANGE),

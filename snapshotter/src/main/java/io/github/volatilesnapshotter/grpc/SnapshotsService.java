@@ -135,13 +135,19 @@ final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
 
     @Override
     public void usage(UsageRequest request, StreamObserver<UsageResponse> answer) {
-        calls.unary(Rpc.USAGE, request.getKey(), answer, cancellation -> {
-            Usage usage = snapshotter.usage(request.getKey(), cancellation);
-            return UsageResponse.newBuilder()
-                    .setSize(usage.sizeBytes())
-                    .setInodes(usage.inodes())
-                    .build();
-        });
+        calls.unary(
+                Rpc.USAGE,
+                request.getKey(),
+                answer,
+                () -> snapshotter.recordedUsage(request.getKey()).map(SnapshotsService::response),
+                cancellation -> response(snapshotter.usage(request.getKey(), cancellation)));
+    }
+
+    private static UsageResponse response(Usage usage) {
+        return UsageResponse.newBuilder()
+                .setSize(usage.sizeBytes())
+                .setInodes(usage.inodes())
+                .build();
     }
 
     @Override

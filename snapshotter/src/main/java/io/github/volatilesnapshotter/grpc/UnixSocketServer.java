@@ -15,6 +15,7 @@ import java.io.IOException;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.nio.file.Path;
+import java.util.concurrent.ScheduledFuture;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -35,17 +36,20 @@ public final class UnixSocketServer {
     private final Server server;
     private final SocketFile socket;
     private final Lanes lanes;
-    private final Metrics metrics;
+    private final Calls calls;
     private final EventLoopGroup eventLoops;
+    private final ScheduledFuture<?> overdueCalls;
     private final HealthService health = new HealthService();
     private final MutableHandlerRegistry snapshots = new MutableHandlerRegistry();
 
-    private UnixSocketServer(SocketFile socket, Config.Grpc settings, Metrics metrics, EventLoopGroup eventLoops)
+    private UnixSocketServer(
+            SocketFile socket, Config.Grpc settings, Config.Layers layers, Metrics metrics, EventLoopGroup eventLoops)
             throws IOException {
         this.socket = socket;
-        this.metrics = metrics;
         this.eventLoops = eventLoops;
         this.lanes = new Lanes(settings.workerThreads(), settings.queueLength(), metrics);
+        CallBounds bounds = new CallBounds(settings.callTimeoutMillis(), layers.commitTimeoutMillis());
+        this.calls = new Calls(lanes, bounds, metrics);
         PeerCheck peerCheck = new PeerCheck(settings.allowedUids(), metrics);
         this.server = NettyServerBuilder.forAddress(
                         new DomainSocketAddress(socket.temporaryPath().toFile()))
@@ -67,6 +71,8 @@ public final class UnixSocketServer {
                 .fallbackHandlerRegistry(snapshots)
                 .build()
                 .start();
+        this.overdueCalls = eventLoops.scheduleWithFixedDelay(
+                calls::answerOverdue, bounds.turnMillis(), bounds.turnMillis(), TimeUnit.MILLISECONDS);
     }
 
     /**
@@ -76,9 +82,10 @@ public final class UnixSocketServer {
      * @param eventLoops epoll event loops, which stay the caller's
      * @throws IOException if the socket's path cannot be used, or somebody else listens there
      */
-    public static UnixSocketServer open(Path address, Config.Grpc settings, Metrics metrics, EventLoopGroup eventLoops)
+    public static UnixSocketServer open(
+            Path address, Config.Grpc settings, Config.Layers layers, Metrics metrics, EventLoopGroup eventLoops)
             throws IOException {
-        return new UnixSocketServer(SocketFile.claim(address), settings, metrics, eventLoops);
+        return new UnixSocketServer(SocketFile.claim(address), settings, layers, metrics, eventLoops);
     }
 
     /**
@@ -96,7 +103,7 @@ public final class UnixSocketServer {
      * @throws IOException if the socket cannot be renamed
      */
     public void serve(Snapshotter snapshotter) throws IOException {
-        SnapshotsService service = new SnapshotsService(snapshotter, new Calls(lanes, metrics), eventLoops);
+        SnapshotsService service = new SnapshotsService(snapshotter, calls, eventLoops);
         snapshots.addService(MalformedRequests.refusedBy(service.bindService()));
         health.setServing(true);
         socket.publish();
@@ -105,6 +112,17 @@ public final class UnixSocketServer {
     /** What the health service answers. */
     public void setServing(boolean serving) {
         health.setServing(serving);
+    }
+
+    /**
+     * How the disk is on which the snapshots lie. While it does not answer, calls that need it get UNAVAILABLE at once, those that are
+     * under way as well. Returns at once.
+     *
+     * @param condition for people: device, state and reason
+     * @param answers whether what waits for it can be expected to end
+     */
+    public void diskIs(String condition, boolean answers) {
+        eventLoops.execute(() -> calls.diskIs(condition, answers));
     }
 
     /** Whether the health service answers SERVING. */
@@ -139,7 +157,9 @@ public final class UnixSocketServer {
             server.shutdownNow();
         }
         long leftMillis = TimeUnit.NANOSECONDS.toMillis(deadlineNanos - System.nanoTime());
-        return lanes.stop(Math.max(0, leftMillis)) && answered;
+        boolean finished = lanes.stop(Math.max(0, leftMillis));
+        overdueCalls.cancel(false);
+        return finished && answered;
     }
 
     private static ServerChannel listeningChannel(PeerCheck peerCheck) {

@@ -6,6 +6,8 @@ import java.util.List;
 enum Metric {
     RPC(Type.TIMER, "rpc", "Time from the arrival of a request to its answer", "method", "status"),
     REJECTED_CALLS(Type.COUNTER, "rpc.rejected", "Calls refused because the lane's queue was full", "lane"),
+    ABANDONED_CALLS(Type.COUNTER, "rpc.abandoned", "Calls answered before they were done", "method"),
+    HELD_THREADS(Type.GAUGE, "rpc.held.threads", "Threads still at a call that was answered", "lane"),
     UNEXPECTED_FAILURES(Type.COUNTER, "rpc.unexpected", "Calls that ended in a fault of this daemon", "method"),
     REJECTED_PEERS(Type.COUNTER, "peers.rejected", "Connections closed because the peer's uid is not allowed"),
     QUEUE(Type.GAUGE, "queue.length", "Entries that wait in a queue", "queue"),

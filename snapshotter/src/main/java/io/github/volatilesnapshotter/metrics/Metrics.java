@@ -76,6 +76,7 @@ public final class Metrics implements AutoCloseable {
     private final PrometheusMeterRegistry registry = new PrometheusMeterRegistry(PrometheusConfig.DEFAULT);
     private final ConcurrentHashMap<String, ConcurrentHashMap<String, Timer>> rpcTimers = new ConcurrentHashMap<>();
     private final LabelledCounters rejectedCalls = new LabelledCounters(Metric.REJECTED_CALLS);
+    private final LabelledCounters abandonedCalls = new LabelledCounters(Metric.ABANDONED_CALLS);
     private final LabelledCounters unexpectedFailures = new LabelledCounters(Metric.UNEXPECTED_FAILURES);
     private final LabelledCounters poisoned = new LabelledCounters(Metric.POISONED);
     private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
@@ -124,6 +125,11 @@ public final class Metrics implements AutoCloseable {
         rejectedCalls.of(lane);
     }
 
+    /** Shows 0 for the calls of a method that were answered before they were done, for the same reason. */
+    public void announceAbandoned(String method) {
+        abandonedCalls.of(method);
+    }
+
     /** Shows 0 for the unexpected failures of a method, for the same reason. */
     public void announceFailures(String method) {
         unexpectedFailures.of(method);
@@ -137,6 +143,16 @@ public final class Metrics implements AutoCloseable {
     /** A call was refused because its lane's queue was full. */
     public void callRejected(String lane) {
         rejectedCalls.of(lane).increment();
+    }
+
+    /** A call was answered before it was done: it took too long, its disk hangs, or its client has gone. */
+    public void callAbandoned(String method) {
+        abandonedCalls.of(method).increment();
+    }
+
+    /** Shows how many threads of a lane are still at a call that was answered; called from the scraping thread. */
+    public void heldThreads(String lane, Supplier<Number> count) {
+        gauge(Metric.HELD_THREADS, tags(Metric.HELD_THREADS, lane), count);
     }
 
     /** A call ended in an exception that nobody foresaw. */

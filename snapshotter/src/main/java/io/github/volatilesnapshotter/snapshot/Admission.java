@@ -48,7 +48,7 @@ final class Admission {
     /** Refuses what would wait for a disk that does not answer. */
     void refuseWhileHung(String key) throws SnapshotException {
         try {
-            superblock.requireState(state -> state != State.HUNG);
+            superblock.requireState(State::answers);
         } catch (SuperblockUnavailableException e) {
             throw Failures.of(key, e);
         }

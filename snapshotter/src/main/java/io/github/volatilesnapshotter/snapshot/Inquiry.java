@@ -10,8 +10,8 @@ import java.util.stream.Stream;
  * Asks the kernel about uppers, and poisons the snapshots of those that have lost a write. The kernel's own samples decide;
  * requests, the watch and error epochs only decide when to ask.
  *
- * <p>May be called from any thread, also with locks held: asking never waits for the device, poisoning waits for a metadata
- * transaction (see {@link Poisoner}).
+ * <p>May be called from any thread, also with locks held: asking never waits for the device, poisoning waits a bounded time
+ * for a metadata transaction (see {@link Poisoner}).
  */
 final class Inquiry {
     private final Uppers uppers;
@@ -34,23 +34,29 @@ final class Inquiry {
         error.ifPresent(errno -> lostWrite(id, errno));
     }
 
-    /** Asks every volatile overlay, and poisons in one transaction. Called by the watch, and at each epoch. */
-    void lookAtOverlays() {
+    /**
+     * Asks every volatile overlay, and poisons in one transaction. Called by the watch, and at each epoch.
+     *
+     * @return as {@link Poisoner#poison}
+     */
+    boolean lookAtOverlays() {
         long begunNanos = System.nanoTime();
         List<Poisoner.Verdict> verdicts = uppers.mounted().stream()
                 .flatMap(id -> uppers.writebackError(id).map(errno -> verdict(id, errno)).stream())
                 .toList();
         metrics.probeTook(System.nanoTime() - begunNanos);
-        poisoner.poison(verdicts);
+        return poisoner.poison(verdicts);
     }
 
     /**
      * Looks at everything on a superblock that has an error. A durable snapshot is poisoned without being asked: its witness
      * would report this error at Commit, but a witness does not outlive the daemon, and the poison does.
+     *
+     * @return as {@link Poisoner#poison}
      */
-    void lookAtEpoch(Errno errno) {
-        lookAtOverlays();
-        poisonWitnessesOfEpoch(uppers.witnessed(), errno);
+    boolean lookAtEpoch(Errno errno) {
+        boolean areOverlaysSettled = lookAtOverlays();
+        return poisonWitnessesOfEpoch(uppers.witnessed(), errno) && areOverlaysSettled;
     }
 
     /**
@@ -58,18 +64,18 @@ final class Inquiry {
      * before that, missed it.
      */
     void lookAtNew(long id) {
-        poisonWitnessesOfEpoch(List.of(id), Errno.EIO);
+        var _ = poisonWitnessesOfEpoch(List.of(id), Errno.EIO);
     }
 
     /** The filesystem has lost what it had not written back: nothing that was being written on it can be trusted. */
     void poisonAll(Errno errno) {
-        poisoner.poison(Stream.concat(uppers.mounted().stream(), uppers.witnessed().stream())
+        var _ = poisoner.poison(Stream.concat(uppers.mounted().stream(), uppers.witnessed().stream())
                 .map(id -> new Poisoner.Verdict(id, PoisonReason.FILE_SYSTEM_GONE, errno, machine.superblock()))
                 .toList());
     }
 
-    private void poisonWitnessesOfEpoch(List<Long> ids, Errno errno) {
-        poisoner.poison(ids.stream()
+    private boolean poisonWitnessesOfEpoch(List<Long> ids, Errno errno) {
+        return poisoner.poison(ids.stream()
                 .filter(uppers::hasWitnessedEpoch)
                 .map(id -> verdict(id, errno))
                 .toList());
@@ -77,7 +83,7 @@ final class Inquiry {
 
     /** Poisons a snapshot whose sync said that a write is lost. */
     void lostWrite(long id, Errno errno) {
-        poisoner.poison(List.of(verdict(id, errno)));
+        var _ = poisoner.poison(List.of(verdict(id, errno)));
     }
 
     private Poisoner.Verdict verdict(long id, Errno errno) {

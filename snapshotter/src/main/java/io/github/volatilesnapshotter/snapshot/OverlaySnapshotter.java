@@ -16,6 +16,7 @@ import java.time.Instant;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * The snapshotter: a store of records, and directories and mounts that follow it. Prepare, View, Mounts, Remove and Update are
@@ -267,6 +268,12 @@ final class OverlaySnapshotter implements Snapshotter {
     @Override
     public Iterator<SnapshotInfo> list(List<String> filters) throws SnapshotException {
         return reads.list(filters);
+    }
+
+    @Override
+    public Optional<Usage> recordedUsage(String key) throws SnapshotException {
+        Requests.checkKey("key", key);
+        return reads.recordedUsage(key);
     }
 
     @Override

@@ -11,33 +11,68 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.time.Instant;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Poisons snapshots: recorded first, then told. If the record can't be written, because the metadata's own disk fails, the poison
- * holds in memory and is recorded as soon as that works; the kernel remembers it too, as long as the overlay is mounted.
+ * holds in memory and is recorded as soon as that works; the kernel remembers it too, as long as the overlay is mounted. From the
+ * moment of the verdict no request gets the snapshot any more, recorded or not.
  *
- * <p>May be called from any thread, also with locks held: it waits for a metadata transaction and for nothing else. The record is
- * an ordered one: after a power cut another boot id condemns the upper anyway.
+ * <p>Records are written, and listeners told, on a thread of its own: where the records lie on a disk that hangs, it is the only one
+ * that waits for it. Nobody is told while it does. May be called from any thread, also with locks held: it waits at most {@value
+ * #RECORD_WAIT_MILLIS} ms for the record, and for nothing else. The record is an ordered one: after a power cut another boot id
+ * condemns the upper anyway.
  */
-final class Poisoner {
+final class Poisoner implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Poisoner.class.getName());
 
     private static final int NAMING_SECONDS = 60;
+
+    /** A transaction takes some microseconds, and one behind a checkpoint some milliseconds. */
+    static final long RECORD_WAIT_MILLIS = 500;
+
+    private static final long IDLE_SECONDS = 10;
+    private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final SnapshotStore store;
     private final Metrics metrics;
     private final List<Poisoning.Listener> listeners = new CopyOnWriteArrayList<>();
     private final Map<Long, Poison> unrecorded = new ConcurrentHashMap<>();
+
+    /** A part of {@link #unrecorded}, or recorded a moment ago. */
+    private final Map<Long, Poison> untold = new ConcurrentHashMap<>();
+
+    private final ThreadPoolExecutor recorder = new ThreadPoolExecutor(
+            1,
+            1,
+            IDLE_SECONDS,
+            TimeUnit.SECONDS,
+            // One that waits for the thread records what all have found until it begins.
+            new LinkedBlockingQueue<>(1),
+            Thread.ofPlatform().name("poison-recorder").daemon().factory(),
+            // After a stop: the next daemon finds it in the kernel.
+            new ThreadPoolExecutor.DiscardPolicy());
+
+    /** Asked for and not begun. */
+    private final AtomicReference<@Nullable FutureTask<Boolean>> wanted = new AtomicReference<>();
+
+    private volatile boolean hasFailed;
 
     /** Asked again each second while the disk is sick: logged when it changes. */
     private final AtomicInteger reportedUnrecorded = new AtomicInteger();
@@ -45,6 +80,7 @@ final class Poisoner {
     Poisoner(SnapshotStore store, Metrics metrics) {
         this.store = store;
         this.metrics = metrics;
+        recorder.allowCoreThreadTimeOut(true);
         Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
     }
 
@@ -68,30 +104,93 @@ final class Poisoner {
     /** One snapshot and what is wrong with it. */
     record Verdict(long id, PoisonReason reason, @Nullable Errno errno, String device) {}
 
-    /** Poisons all of them in one transaction; those that are poisoned, committed or removed meanwhile stay as they are. */
-    void poison(List<Verdict> verdicts) {
+    /**
+     * Poisons all of them in one transaction; those that are poisoned, committed or removed meanwhile stay as they are. Waits only
+     * for what was not known before.
+     *
+     * @return whether all that is known is recorded, or can't be recorded now; false while that is not known yet
+     */
+    boolean poison(List<Verdict> verdicts) {
+        if (!condemn(verdicts)) {
+            recordSoon();
+            return unrecorded.isEmpty() || hasFailed;
+        }
+        try {
+            return recording().get(RECORD_WAIT_MILLIS, TimeUnit.MILLISECONDS);
+        } catch (TimeoutException e) {
+            LOG.log(WARNING, "poison holds in memory only: recording it takes long", "snapshots", unrecorded.size());
+            return false;
+        } catch (ExecutionException e) {
+            throw new IllegalStateException("recording poison", e.getCause());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        }
+    }
+
+    /** As {@link #poison}, on this thread, and however long it takes. */
+    void poisonAndWait(List<Verdict> verdicts) {
+        if (condemn(verdicts)) {
+            var _ = recordAndTell();
+        }
+    }
+
+    /** From now on the snapshots are refused; whether there is one that was not before. */
+    private boolean condemn(List<Verdict> verdicts) {
         Instant now = Instant.now();
-        Map<Long, Poison> fresh = new LinkedHashMap<>();
+        boolean isNew = false;
         for (Verdict verdict : verdicts) {
             String errno = verdict.errno() == null ? "" : verdict.errno().name();
             Poison poison = new Poison(verdict.reason().word(), errno, verdict.device(), now, List.of());
             if (store.find(verdict.id()).filter(Poisoner::canBePoisoned).isPresent()
                     && unrecorded.putIfAbsent(verdict.id(), poison) == null) {
-                fresh.put(verdict.id(), poison);
+                untold.put(verdict.id(), poison);
+                isNew = true;
             }
         }
+        if (isNew) {
+            hasFailed = false;
+        }
+        return isNew;
+    }
+
+    /** Has recorded what is not recorded yet. Returns at once. */
+    void recordSoon() {
+        if (!unrecorded.isEmpty()) {
+            var _ = recording();
+        }
+    }
+
+    /** One that has not begun: it finds all that was known before this call. */
+    private Future<Boolean> recording() {
+        FutureTask<Boolean> mine = new FutureTask<>(this::recordWanted);
+        FutureTask<Boolean> first = wanted.compareAndExchange(null, mine);
+        if (first != null) {
+            return first;
+        }
+        recorder.execute(mine);
+        return mine;
+    }
+
+    private boolean recordWanted() {
+        wanted.set(null);
+        return recordAndTell();
+    }
+
+    /** Returns true: it is recorded, or known that it can't be. */
+    private synchronized boolean recordAndTell() {
+        Map<Long, Poison> fresh = Map.copyOf(untold);
         boolean isRecorded = recordAll();
+        hasFailed = !isRecorded;
+        fresh.keySet().forEach(untold::remove);
         fresh.forEach((id, poison) -> store.find((long) id)
                 .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
                 .ifPresent(snapshot -> tell(snapshot, poison)));
+        return true;
     }
 
-    /**
-     * Records what is not recorded yet.
-     *
-     * @return whether nothing is left unrecorded
-     */
-    boolean recordAll() {
+    /** Whether nothing of what was unrecorded is left so. */
+    private boolean recordAll() {
         if (unrecorded.isEmpty()) {
             return true;
         }
@@ -176,6 +275,19 @@ final class Poisoner {
     /** The snapshot is gone. */
     void forget(long id) {
         unrecorded.remove(id);
+    }
+
+    /** Waits a bounded time for a record that is being written. */
+    @Override
+    public void close() {
+        recorder.shutdown();
+        try {
+            if (!recorder.awaitTermination(STOP_WAIT_MILLIS, TimeUnit.MILLISECONDS)) {
+                LOG.log(WARNING, "the record of a poison is left behind", "snapshots", unrecorded.size());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     private static boolean canBePoisoned(SnapshotRecord snapshot) {

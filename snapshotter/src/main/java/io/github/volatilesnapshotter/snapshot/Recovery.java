@@ -113,7 +113,7 @@ final class Recovery {
                 }
             }
         }
-        poisoner.poison(verdicts);
+        poisoner.poisonAndWait(verdicts);
         throwAwayOrphans(withDirectory);
         return new Report(snapshots.size(), adopted, remounted, verdicts.size(), orphans);
     }

@@ -30,12 +30,19 @@ import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
-import java.util.function.Consumer;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.function.BiConsumer;
 import java.util.function.Predicate;
 
 /** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
 public final class RunningSnapshotter implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(RunningSnapshotter.class.getName());
+
+    /** Together with {@code grpc.stop_timeout_millis} less than what systemd gives a stop. */
+    private static final long CLOSE_WAIT_MILLIS = 12_000;
 
     private static final double NANOS_PER_SECOND = 1e9;
 
@@ -51,7 +58,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final DamageReports damageReports;
     private final OverlaySnapshotter snapshotter;
     private final Watch watch;
-    private final List<Consumer<State>> stateListeners = new CopyOnWriteArrayList<>();
+    private final List<BiConsumer<State, String>> stateListeners = new CopyOnWriteArrayList<>();
 
     /**
      * Checks the machine, recovers, and begins to watch.
@@ -101,8 +108,8 @@ public final class RunningSnapshotter implements AutoCloseable {
     /** What the superblock has to tell. */
     private final class SuperblockEvents implements SuperblockListener {
         @Override
-        public void look(ErrorEpoch epoch) {
-            inquiry.lookAtEpoch(epoch.errno());
+        public boolean look(ErrorEpoch epoch) {
+            return inquiry.lookAtEpoch(epoch.errno());
         }
 
         @Override
@@ -123,7 +130,8 @@ public final class RunningSnapshotter implements AutoCloseable {
 
         @Override
         public void changed(Transition transition) {
-            stateListeners.forEach(told -> told.accept(transition.to()));
+            stateListeners.forEach(
+                    told -> told.accept(transition.to(), condition(transition.to(), transition.reason())));
         }
     }
 
@@ -171,8 +179,9 @@ public final class RunningSnapshotter implements AutoCloseable {
                 new FailedFiles(layout.root(), MountInfo.containing(layout.root())),
                 new DamagedFiles(layout, store),
                 poisoner);
-        this.watch = Watch.of(superblock, metrics, poisoner::recordAll);
+        this.watch = Watch.of(superblock, metrics, poisoner::recordSoon);
         opened.add(trash::close);
+        opened.add(poisoner::close);
         opened.add(layerSync::close);
         opened.add(uppers::close);
         opened.add(superblock::close);
@@ -184,7 +193,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine);
         recovery.adopt();
         Recovery.Report report = recovery.judge(superblock.start());
-        inquiry.lookAtOverlays();
+        var _ = inquiry.lookAtOverlays();
         LOG.log(
                 INFO,
                 "recovered",
@@ -200,10 +209,14 @@ public final class RunningSnapshotter implements AutoCloseable {
                 report.orphans());
     }
 
-    /** Told of each new state of the superblock, and at once of the one it is in; must not wait. */
-    public void onState(Consumer<State> told) {
+    /** Told of each new state of the superblock, and at once of the one it is in, with device and reason for people; must not wait. */
+    public void onState(BiConsumer<State, String> told) {
         stateListeners.add(told);
-        told.accept(superblock.state());
+        told.accept(superblock.state(), condition(superblock.state(), superblock.reason()));
+    }
+
+    private String condition(State state, String reason) {
+        return "device " + device() + " is " + state.word() + (reason.isEmpty() ? "" : ": " + reason);
     }
 
     private void registerGauges(Metrics metrics) {
@@ -247,14 +260,41 @@ public final class RunningSnapshotter implements AutoCloseable {
         return superblock.state();
     }
 
-    /** Stops watching and closes the records; leaves every mount, so that containers run on. */
+    /**
+     * Stops watching and closes the records; leaves every mount, so that containers run on. On a disk that hangs this returns after
+     * {@value #CLOSE_WAIT_MILLIS} ms; what is left is closed when the disk answers again, the lock on the root last, so that no other
+     * daemon meets what this one still does.
+     *
+     * @throws MetadataException if the records could not be closed
+     * @throws TimeoutException if something is left to be closed
+     */
     @Override
-    public void close() throws MetadataException {
-        opened.close();
+    public void close() throws MetadataException, TimeoutException {
+        FutureTask<Boolean> closing = new FutureTask<>(() -> {
+            opened.close();
+            return true;
+        });
+        Thread.ofPlatform().name("snapshotter-close").daemon().start(closing);
+        try {
+            var _ = closing.get(CLOSE_WAIT_MILLIS, TimeUnit.MILLISECONDS);
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof MetadataException failure) {
+                throw failure;
+            }
+            throw new IllegalStateException("closing " + device(), e.getCause());
+        } catch (TimeoutException e) {
+            TimeoutException timeout = new TimeoutException("not closed within " + CLOSE_WAIT_MILLIS + " ms: "
+                    + condition(superblock.state(), superblock.reason()));
+            timeout.initCause(e);
+            throw timeout;
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException("interrupted while " + device() + " is closed", e);
+        }
     }
 
     /** Also detaches every overlay and the sentinel. For tests: containers lose their root, and the next start trusts nothing. */
-    public void closeAndUnmount() throws MetadataException, SyscallException {
+    public void closeAndUnmount() throws MetadataException, SyscallException, TimeoutException {
         watch.close();
         try {
             for (long id : uppers.mounted()) {
@@ -262,7 +302,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             }
             superblock.closeAndUnmount();
         } finally {
-            opened.close();
+            close();
         }
     }
 }

@@ -11,6 +11,7 @@ import java.util.HashMap;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /** What is told of snapshots, without changing one: Stat, List and Usage. Waits for nobody; any thread. */
 final class SnapshotReads {
@@ -50,15 +51,23 @@ final class SnapshotReads {
                 .iterator();
     }
 
+    Optional<Usage> recordedUsage(String key) throws SnapshotException {
+        return recordedUsage(find(key));
+    }
+
+    private static Optional<Usage> recordedUsage(SnapshotRecord snapshot) {
+        RecordedUsage usage = snapshot.usage();
+        return switch (snapshot.kind()) {
+            case VIEW -> Optional.of(new Usage(0, 0));
+            case COMMITTED ->
+                Optional.of(usage == null ? new Usage(0, 0) : new Usage(usage.sizeBytes(), usage.inodes()));
+            case ACTIVE -> Optional.empty();
+        };
+    }
+
     Usage usage(String key, Cancellation cancellation) throws SnapshotException {
         SnapshotRecord snapshot = find(key);
-        return switch (snapshot.kind()) {
-            case VIEW -> new Usage(0, 0);
-            case COMMITTED -> {
-                RecordedUsage usage = snapshot.usage();
-                yield usage == null ? new Usage(0, 0) : new Usage(usage.sizeBytes(), usage.inodes());
-            }
-            case ACTIVE -> usages.ofActive(snapshot.id(), key, cancellation);
-        };
+        Optional<Usage> recorded = recordedUsage(snapshot);
+        return recorded.isPresent() ? recorded.get() : usages.ofActive(snapshot.id(), key, cancellation);
     }
 }

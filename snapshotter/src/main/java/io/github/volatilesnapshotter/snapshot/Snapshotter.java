@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.snapshot;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * containerd's snapshotter contract ({@code core/snapshots/snapshotter.go}): ten operations on keys. All may be called from any
@@ -49,6 +50,9 @@ public interface Snapshotter {
      * moment of the call; no lock is held while it is drained.
      */
     Iterator<SnapshotInfo> list(List<String> filters) throws SnapshotException;
+
+    /** What is known of a snapshot's usage without asking its disk: that of a committed one and of a view, and none of an active. */
+    Optional<Usage> recordedUsage(String key) throws SnapshotException;
 
     /** Stored for a committed snapshot, counted for an active, zero for a view. */
     Usage usage(String key, Cancellation cancellation) throws SnapshotException;

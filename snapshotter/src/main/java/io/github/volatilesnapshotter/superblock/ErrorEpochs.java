@@ -190,7 +190,7 @@ final class ErrorEpochs implements AutoCloseable {
             lock.unlock();
         }
         if (epoch != null) {
-            look(epoch);
+            var _ = look(epoch);
         }
     }
 
@@ -223,7 +223,7 @@ final class ErrorEpochs implements AutoCloseable {
         }
         machine.epochBegan(errno);
         try {
-            look(epoch);
+            var _ = look(epoch);
         } finally {
             lock.lock();
             try {
@@ -297,11 +297,11 @@ final class ErrorEpochs implements AutoCloseable {
             return;
         }
         try {
-            look(epoch);
+            requireRecorded(look(epoch));
             diskCheck.run();
             consumeError();
             renewSentinel();
-            look(epoch);
+            requireRecorded(look(epoch));
             end(epoch);
         } catch (SyscallException | SuperblockUnavailableException | RuntimeException | Error e) {
             failed(e);
@@ -363,10 +363,16 @@ final class ErrorEpochs implements AutoCloseable {
         }
     }
 
-    private void look(ErrorEpoch epoch) {
+    private boolean look(ErrorEpoch epoch) {
         SuperblockListener told = listener;
-        if (told != null) {
-            told.look(epoch);
+        return told == null || told.look(epoch);
+    }
+
+    /** A record that still waits for its disk must not come after the error was marked seen: a kill in between would lose both. */
+    private void requireRecorded(boolean isRecorded) throws SuperblockUnavailableException {
+        if (!isRecorded) {
+            throw new SuperblockUnavailableException(
+                    "what has lost a write on device " + device + " is not recorded yet", device, Errno.EIO, null);
         }
     }
 

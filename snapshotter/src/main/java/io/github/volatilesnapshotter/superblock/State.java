@@ -25,6 +25,11 @@ public enum State {
         return this != FAILED && this != HUNG;
     }
 
+    /** Whether what waits for it can be expected to end. */
+    public boolean answers() {
+        return this != HUNG;
+    }
+
     public String word() {
         return name().toLowerCase(Locale.ROOT);
     }

@@ -7,8 +7,10 @@ public interface SuperblockListener {
     /**
      * Ask every overlay on the superblock now. Called when an epoch begins, before the error is cleared, and again after: what failed
      * in between is in the overlays' samples and not in the new sentinel's.
+     *
+     * @return false while what was found still waits to be recorded: the error must not be cleared yet
      */
-    void look(ErrorEpoch epoch);
+    boolean look(ErrorEpoch epoch);
 
     /**
      * Name the files whose writeback failed, for people. Comes after {@link #look}, on a thread on which it may wait for the disk; after

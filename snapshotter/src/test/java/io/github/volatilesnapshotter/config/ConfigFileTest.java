@@ -81,6 +81,7 @@ class ConfigFileTest {
                 allowed_uids = [0, 1000]
                 worker_threads = 3
                 queue_length = 5
+                call_timeout_millis = 6000
                 stop_timeout_millis = 7
                 [volatile]
                 default = false
@@ -110,7 +111,7 @@ class ConfigFileTest {
                         Path.of("/r"),
                         Path.of("/s"),
                         Optional.of(Path.of("/a.sock")),
-                        new Config.Grpc(Set.of(0, 1000), 3, 5, 7),
+                        new Config.Grpc(Set.of(0, 1000), 3, 5, 6_000, 7),
                         new Config.VolatileUppers(false, Config.VolatileUppers.OnSick.REFUSE),
                         new Config.Layers(1001),
                         new Config.Watch(11, 102, 103),

@@ -15,6 +15,7 @@ final class BareServer {
         UnixSocketServer server = UnixSocketServer.open(
                 Path.of(arguments[0]),
                 Config.defaults().grpc(),
+                Config.defaults().layers(),
                 new Metrics(),
                 new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory()));
         server.serve(new FakeSnapshotter());

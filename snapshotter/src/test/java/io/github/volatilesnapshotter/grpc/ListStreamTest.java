@@ -87,7 +87,7 @@ class ListStreamTest {
         new ListStream(
                         call,
                         () -> Collections.nCopies(5, large).iterator(),
-                        new Calls(lanes, metrics),
+                        new Calls(lanes, new CallBounds(60_000, 1_000), metrics),
                         timer,
                         NEVER_STALLS_MILLIS)
                 .start();
@@ -100,7 +100,7 @@ class ListStreamTest {
         new ListStream(
                         call,
                         () -> Collections.nCopies(snapshots, info(Map.of())).iterator(),
-                        new Calls(lanes, metrics),
+                        new Calls(lanes, new CallBounds(60_000, 1_000), metrics),
                         timer,
                         stallMillis)
                 .start();

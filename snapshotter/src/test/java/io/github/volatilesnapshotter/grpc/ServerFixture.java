@@ -20,7 +20,7 @@ import java.util.concurrent.TimeUnit;
 
 /** A running server on a socket in a directory of the test's, and clients of it. */
 public final class ServerFixture implements AutoCloseable {
-    public static final Config.Grpc SETTINGS = new Config.Grpc(Set.of(ownUid()), 4, 64, 1_000);
+    public static final Config.Grpc SETTINGS = new Config.Grpc(Set.of(ownUid()), 4, 64, 60_000, 1_000);
 
     final Metrics metrics = new Metrics();
     public final Path socket;
@@ -37,7 +37,7 @@ public final class ServerFixture implements AutoCloseable {
 
     ServerFixture(Path directory, Snapshotter snapshotter, Config.Grpc settings) throws IOException {
         socket = directory.resolve("test.sock");
-        server = UnixSocketServer.open(socket, settings, metrics, eventLoops);
+        server = UnixSocketServer.open(socket, settings, new Config.Layers(1_000), metrics, eventLoops);
         server.serve(snapshotter);
     }
 

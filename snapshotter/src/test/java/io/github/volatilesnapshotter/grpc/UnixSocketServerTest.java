@@ -124,7 +124,7 @@ class UnixSocketServerTest {
 
     @Test
     void a_peer_whose_uid_is_not_allowed_is_closed_unheard_and_counted() throws IOException {
-        Config.Grpc onlyOthers = new Config.Grpc(Set.of(ServerFixture.ownUid() + 1), 1, 1, 0);
+        Config.Grpc onlyOthers = new Config.Grpc(Set.of(ServerFixture.ownUid() + 1), 1, 1, 60_000, 0);
         try (ServerFixture fixture = new ServerFixture(directory, new FakeSnapshotter(), onlyOthers)) {
             try (SocketChannel peer = connect(fixture.socket)) {
                 assertThat(peer.read(ByteBuffer.allocate(1))).isEqualTo(-1);

@@ -5,6 +5,7 @@ import java.time.Instant;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
@@ -69,6 +70,11 @@ public class FakeSnapshotter implements Snapshotter {
     @Override
     public Iterator<SnapshotInfo> list(List<String> filters) throws SnapshotException {
         return List.copyOf(snapshots.values()).iterator();
+    }
+
+    @Override
+    public Optional<Usage> recordedUsage(String key) throws SnapshotException {
+        return stat(key).kind() == Kind.COMMITTED ? Optional.of(new Usage(8192, 2)) : Optional.empty();
     }
 
     @Override

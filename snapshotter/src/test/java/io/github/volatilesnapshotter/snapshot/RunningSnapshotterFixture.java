@@ -14,6 +14,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeoutException;
 
 /** A snapshotter on a directory of the test's, that can be stopped and started again; leaves no mount behind. */
 final class RunningSnapshotterFixture implements AutoCloseable {
@@ -120,7 +121,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     }
 
     @Override
-    public void close() throws IOException, MetadataException {
+    public void close() throws IOException, MetadataException, TimeoutException {
         try {
             running.closeAndUnmount();
         } finally {
