@@ -5,13 +5,8 @@ import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Errno;
-import io.github.volatilesnapshotter.linux.Fd;
-import io.github.volatilesnapshotter.linux.MountInfo;
-import io.github.volatilesnapshotter.linux.OverlayMounter;
-import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
-import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -43,16 +38,11 @@ final class ErrorEpochs implements AutoCloseable {
     static final long FIRST_PAUSE_MILLIS = 250;
     static final long LONGEST_PAUSE_MILLIS = 10_000;
 
-    /** Mounts of a sentinel that are tried in a row while new errors keep coming. */
-    private static final int MAX_TRIES = 3;
-
     private static final long START_WAIT_MILLIS = 10_000;
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final Device device;
-    private final Path pool;
-    private final Sentinel.Places places;
-    private final OverlayMounter mounter;
+    private final CurrentSentinel sentinel;
     private final DiskCheck diskCheck;
     private final StateMachine machine;
     private final Metrics metrics;
@@ -63,9 +53,6 @@ final class ErrorEpochs implements AutoCloseable {
     private final Condition changed = lock.newCondition();
 
     private volatile @Nullable SuperblockListener listener;
-
-    /** Empty only before {@link #start} and while a new one can't be mounted. Written by whoever clears, and by nobody else. */
-    private volatile @Nullable Sentinel sentinel;
 
     /** Guarded by {@link #lock}, as what follows. */
     private @Nullable ErrorEpoch open;
@@ -78,17 +65,14 @@ final class ErrorEpochs implements AutoCloseable {
 
     ErrorEpochs(
             Device device,
-            Path pool,
-            Sentinel.Places places,
-            OverlayMounter mounter,
+            CurrentSentinel sentinel,
+            DiskCheck diskCheck,
             StateMachine machine,
             Metrics metrics,
             Runnable wake) {
         this.device = device;
-        this.pool = pool;
-        this.places = places;
-        this.mounter = mounter;
-        this.diskCheck = new DiskCheck(pool);
+        this.sentinel = sentinel;
+        this.diskCheck = diskCheck;
         this.machine = machine;
         this.metrics = metrics;
         this.wake = wake;
@@ -108,29 +92,36 @@ final class ErrorEpochs implements AutoCloseable {
      * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */
     boolean start() throws SyscallException {
-        Sentinel adopted = Sentinel.adopt(places, MountInfo.ofSelf()).orElse(null);
-        sentinel = adopted;
-        Optional<Errno> error = adopted == null ? Optional.empty() : adopted.writebackError();
-        if (adopted != null && error.isEmpty()) {
+        if (sentinel.adopt()) {
+            Optional<Errno> error = sentinel.error();
+            if (error.isEmpty()) {
+                diskCheck.prepare();
+                return true;
+            }
+            begin(error.get());
+        } else if (mountFirst()) {
+            return false;
+        } else {
+            begin(Errno.EIO);
+        }
+        var _ = awaitClean(START_WAIT_MILLIS);
+        return false;
+    }
+
+    /** False if the disk does not let it. */
+    private boolean mountFirst() throws SyscallException {
+        try {
+            sentinel.renew();
             diskCheck.prepare();
             return true;
-        }
-        if (adopted == null) {
-            try {
-                renewSentinel();
-                diskCheck.prepare();
-                return false;
-            } catch (SyscallException e) {
-                if (!isDisk(e.errno())) {
-                    throw e;
-                }
-                LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
-            } catch (SuperblockUnavailableException e) {
-                LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
+        } catch (SyscallException e) {
+            if (!isDisk(e.errno())) {
+                throw e;
             }
+            LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
+        } catch (SuperblockUnavailableException e) {
+            LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
         }
-        begin(error.orElse(Errno.EIO));
-        var _ = awaitClean(START_WAIT_MILLIS);
         return false;
     }
 
@@ -157,8 +148,7 @@ final class ErrorEpochs implements AutoCloseable {
     boolean isClean() {
         lock.lock();
         try {
-            Sentinel asked = sentinel;
-            return open == null && asked != null && asked.writebackError().isEmpty();
+            return open == null && sentinel.error().isEmpty();
         } finally {
             lock.unlock();
         }
@@ -171,8 +161,7 @@ final class ErrorEpochs implements AutoCloseable {
      * @return whether an epoch is open now
      */
     boolean notice() {
-        Sentinel asked = sentinel;
-        Optional<Errno> error = asked == null ? Optional.of(Errno.EIO) : asked.writebackError();
+        Optional<Errno> error = sentinel.error();
         if (error.isPresent()) {
             begin(error.get());
             return true;
@@ -207,9 +196,8 @@ final class ErrorEpochs implements AutoCloseable {
         ErrorEpoch epoch;
         lock.lock();
         try {
-            Sentinel asked = sentinel;
             // Between the question and the lock the epoch may have begun, or even ended.
-            if (open != null || (asked != null && asked.writebackError().isEmpty())) {
+            if (open != null || sentinel.error().isEmpty()) {
                 return;
             }
             begun++;
@@ -299,8 +287,8 @@ final class ErrorEpochs implements AutoCloseable {
         try {
             requireRecorded(look(epoch));
             diskCheck.run();
-            consumeError();
-            renewSentinel();
+            sentinel.consumeError();
+            sentinel.renew();
             requireRecorded(look(epoch));
             end(epoch);
         } catch (SyscallException | SuperblockUnavailableException | RuntimeException | Error e) {
@@ -376,44 +364,6 @@ final class ErrorEpochs implements AutoCloseable {
         }
     }
 
-    /** The one place where an error is marked seen. That it is reported here is no failure: it was looked for. */
-    private void consumeError() throws SyscallException {
-        try (Fd directory = Fd.openDirectory(pool)) {
-            Sync.syncfs(directory);
-        } catch (SyscallException e) {
-            if (!e.operation().equals("syncfs")) {
-                throw e;
-            }
-        }
-    }
-
-    private void renewSentinel() throws SyscallException, SuperblockUnavailableException {
-        Sentinel old = sentinel;
-        sentinel = null;
-        if (old != null) {
-            old.close();
-        }
-        SyscallException refused = null;
-        for (int tries = 0; tries < MAX_TRIES; tries++) {
-            try {
-                sentinel = Sentinel.create(places, mounter);
-                return;
-            } catch (SyscallException e) {
-                if (!e.errno().is(Errno.EIO)) {
-                    throw e;
-                }
-                refused = e;
-            }
-            consumeError();
-            metrics.unseenErrorCleared();
-        }
-        throw new SuperblockUnavailableException(
-                "writeback errors on device " + device + " keep coming: no sentinel could be mounted",
-                device,
-                Errno.EIO,
-                refused);
-    }
-
     /** Leaves the sentinel mounted: it watches until the next daemon comes. Waits a bounded time for an attempt that is under way. */
     @Override
     public void close() {
@@ -425,9 +375,6 @@ final class ErrorEpochs implements AutoCloseable {
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
-        Sentinel left = sentinel;
-        if (left != null) {
-            left.close();
-        }
+        sentinel.close();
     }
 }

@@ -87,7 +87,13 @@ public final class WatchedSuperblock implements AutoCloseable {
         this.settings = settings;
         this.metrics = metrics;
         this.machine = new StateMachine(device, System::nanoTime, this::changed);
-        this.epochs = new ErrorEpochs(device, pool, places, mounter, machine, metrics, () -> wake.run());
+        this.epochs = new ErrorEpochs(
+                device,
+                new CurrentSentinel(device, pool, places, mounter, metrics),
+                new DiskCheck(pool),
+                machine,
+                metrics,
+                () -> wake.run());
         this.probe = new WriteProbe(
                 "superblock-probe-" + device, new WriteAttempt(pool, () -> Ext4Errors.count(device)), () -> wake.run());
         this.names = new FailureNames(device, this::name, metrics);
