@@ -297,8 +297,12 @@ final class ErrorEpochs implements AutoCloseable {
     }
 
     private void end(ErrorEpoch epoch) {
-        // The state first: who waits for the epoch's end looks at it next.
+        // Who waits for the epoch's end looks at the state next, and may need the records.
         machine.epochEnded();
+        SuperblockListener told = listener;
+        if (told != null) {
+            told.cleared(epoch);
+        }
         lock.lock();
         try {
             open = null;
@@ -308,10 +312,6 @@ final class ErrorEpochs implements AutoCloseable {
             lock.unlock();
         }
         metrics.unseenErrorCleared();
-        SuperblockListener told = listener;
-        if (told != null) {
-            told.cleared(epoch);
-        }
     }
 
     private void failed(Throwable failure) {

@@ -18,7 +18,7 @@ public interface SuperblockListener {
      */
     void damaged(List<FailedWriteback> failures);
 
-    /** The error is cleared and a new sentinel stands. */
+    /** The error is cleared and a new sentinel stands; whoever waits for that is let go after this returns. */
     void cleared(ErrorEpoch epoch);
 
     /** What was not written back is lost, whatever the overlays say: the filesystem has stopped writing for good. */
