@@ -147,7 +147,8 @@ class HeldCallsTest {
         assertThat(metric("rpc_seconds_count{method=\"Remove\",status=\"UNAVAILABLE\"}"))
                 .isEqualTo("5");
         assertThat(metric("rpc_seconds_count{method=\"Remove\",status=\"OK\"}")).isEqualTo("1");
-        assertThat(Scrapes.of(fixture.metrics)).doesNotContain("method=\"Remove\",status=\"NOT_FOUND\"");
+        assertThat(Scrapes.of(fixture.metrics))
+                .doesNotContain("method=\"Remove\",status=\"NOT_FOUND\"", "method=\"Remove\",status=\"CANCELLED\"");
     }
 
     @Test
