@@ -255,6 +255,11 @@ public final class RunningSnapshotter implements AutoCloseable {
         return superblock.device().toString();
     }
 
+    /** How that superblock is. */
+    public State superblockState() {
+        return superblock.state();
+    }
+
     /**
      * Stops watching and closes the records; leaves every mount, so that containers run on. On a disk that hangs this returns after
      * {@value #CLOSE_WAIT_MILLIS} ms; what is left is closed when the disk answers again, the lock on the root last, so that no other

@@ -25,6 +25,7 @@ final class ErrorSignals implements AutoCloseable {
     private final Optional<FileSystemErrors> reports;
     private final Metrics metrics;
     private long lost;
+    private volatile boolean isClosed;
 
     private ErrorSignals(Optional<ErrorTrace> trace, Optional<FileSystemErrors> reports, Metrics metrics) {
         this.trace = trace;
@@ -39,7 +40,7 @@ final class ErrorSignals implements AutoCloseable {
      */
     static ErrorSignals open(Path pool, MountInfo mount, Metrics metrics) {
         ErrorSignals signals = new ErrorSignals(openTrace(pool, mount), openReports(pool), metrics);
-        metrics.errorTrace(signals.trace::isPresent);
+        metrics.errorTrace(() -> signals.trace.isPresent() && !signals.isClosed);
         return signals;
     }
 
@@ -102,6 +103,7 @@ final class ErrorSignals implements AutoCloseable {
 
     @Override
     public void close() {
+        isClosed = true;
         reports.ifPresent(FileSystemErrors::close);
         try {
             if (trace.isPresent()) {

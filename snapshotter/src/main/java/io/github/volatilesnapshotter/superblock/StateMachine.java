@@ -78,7 +78,7 @@ final class StateMachine {
         }
         if (epochBegins.size() >= MANY_EPOCHS) {
             areMany = true;
-            settle("writeback error " + errno.name() + ", the " + epochBegins.size() + "th epoch within a minute");
+            settle("writeback error " + errno.name() + ", epoch " + epochBegins.size() + " within a minute");
         } else {
             settle("writeback error " + errno.name());
         }

@@ -24,6 +24,9 @@ public final class Watch implements AutoCloseable {
 
     private static final Duration STOP_WAIT = Duration.ofSeconds(2);
 
+    /** Lost events, or lines that are not known, are nothing too. */
+    private static final int MOST_EMPTY_READS = 100;
+
     private final WatchedSuperblock superblock;
     private final ErrorSignals signals;
     private final EventFd woken;
@@ -33,6 +36,7 @@ public final class Watch implements AutoCloseable {
 
     private volatile boolean isClosed;
     private volatile long lastLookNanos = System.nanoTime();
+    private int emptyReads;
     private long lastProbeNanos = System.nanoTime();
 
     private Watch(WatchedSuperblock superblock, ErrorSignals signals, EventFd woken, Runnable afterEachLook) {
@@ -103,10 +107,22 @@ public final class Watch implements AutoCloseable {
     }
 
     private void look(List<Fd> readable) throws SyscallException {
-        if (readable.contains(woken.fd())) {
+        boolean isWoken = readable.contains(woken.fd());
+        if (isWoken) {
             woken.drain();
         }
-        if (readable.size() > (readable.contains(woken.fd()) ? 1 : 0)) {
+        if (readable.size() > (isWoken ? 1 : 0)) {
+            listen();
+        }
+        probeIfDue();
+        superblock.look();
+        afterEachLook.run();
+        lastLookNanos = System.nanoTime();
+    }
+
+    /** What can't be heard is no reason not to look: the sentinel and the write probe find the same. */
+    private void listen() {
+        try {
             ErrorSignals.Said said = signals.read();
             if (!said.failures().isEmpty()) {
                 superblock.writebackFailed(said.failures());
@@ -114,11 +130,27 @@ public final class Watch implements AutoCloseable {
             if (said.hasFileSystemError()) {
                 superblock.suspect();
             }
+            boolean isNothing = said.failures().isEmpty() && !said.hasFileSystemError();
+            emptyReads = isNothing ? emptyReads + 1 : 0;
+            if (emptyReads >= MOST_EMPTY_READS) {
+                stopListening("readable " + emptyReads + " times with nothing to read");
+            }
+        } catch (SyscallException e) {
+            stopListening(e.toString());
         }
-        probeIfDue();
-        superblock.look();
-        afterEachLook.run();
-        lastLookNanos = System.nanoTime();
+    }
+
+    /** Otherwise the watch would turn without end. */
+    private void stopListening(String cause) {
+        LOG.log(
+                ERROR,
+                "the kernel's signals are not listened to any more; the sentinel is asked at each interval",
+                "device",
+                superblock.device(),
+                "cause",
+                cause);
+        polled.retainAll(List.of(woken.fd()));
+        signals.close();
     }
 
     private void probeIfDue() {

@@ -24,6 +24,7 @@ final class CommandedRule implements RequestRule {
     private final Map<Kind, Blocks> failing = new EnumMap<>(Kind.class);
     private final Map<Kind, Duration> delays = new EnumMap<>(Kind.class);
     private final Set<Kind> hanging = EnumSet.noneOf(Kind.class);
+    private long hangStart;
 
     synchronized void fail(Set<Kind> kinds, Blocks blocks) {
         kinds.forEach(kind -> failing.put(kind, blocks));
@@ -36,6 +37,7 @@ final class CommandedRule implements RequestRule {
 
     synchronized void hang(Set<Kind> kinds) {
         hanging.addAll(kinds);
+        hangStart = System.nanoTime();
     }
 
     /** Ends all of it; what hangs or is delayed goes on at once. */
@@ -56,8 +58,9 @@ final class CommandedRule implements RequestRule {
     private void awaitTurn(Kind kind) throws InterruptedException {
         long arrival = System.nanoTime();
         while (true) {
-            Duration turn = hanging.contains(kind) ? LONGEST_HANG : delays.getOrDefault(kind, Duration.ZERO);
-            long left = turn.toNanos() - (System.nanoTime() - arrival);
+            long left = hanging.contains(kind)
+                    ? LONGEST_HANG.toNanos() - (System.nanoTime() - hangStart)
+                    : delays.getOrDefault(kind, Duration.ZERO).toNanos() - (System.nanoTime() - arrival);
             if (left <= 0) {
                 return;
             }

@@ -68,8 +68,7 @@ public final class FuseDisk extends Disk {
 
     private List<String> mkfs() {
         // ext4 otherwise fills inode tables and the journal later, from a kernel thread: a disk that fails in between
-        // would be
-        // another one each time.
+        // would be another one each time.
         String ext4Options = "nodiscard,lazy_itable_init=0,lazy_journal_init=0";
         String device = loop.path().toString();
         return switch (fileSystem()) {
@@ -84,8 +83,8 @@ public final class FuseDisk extends Disk {
     private void mount() throws IOException {
         String type = fileSystem().kernelName();
         // ext4 otherwise reads all bitmaps in the one thread that it has for all its file systems: while this disk
-        // hangs, no
-        // other could be unmounted.
+        // hangs,
+        // no other could be unmounted.
         String options = "nodiscard,noatime" + (type.equals("ext4") ? ",noinit_itable,no_prefetch_block_bitmaps" : "");
         Command.run("mount", "-t", type, "-o", options, loop.toString(), root().toString());
     }
@@ -125,12 +124,12 @@ public final class FuseDisk extends Disk {
         control.tell("delay writes " + delay.toNanos());
     }
 
-    /** Makes every request wait until {@link #heal}, or for 100 s. */
+    /** Makes every request wait until {@link #heal}, or 100 s at most. */
     public void hang() throws IOException {
         control.tell("hang requests");
     }
 
-    /** Makes every write and every flush wait until {@link #heal}, or for 100 s, and reads not. */
+    /** Makes every write and every flush wait until {@link #heal}, or 100 s at most, and reads not. */
     public void hangWrites() throws IOException {
         control.tell("hang writes");
     }

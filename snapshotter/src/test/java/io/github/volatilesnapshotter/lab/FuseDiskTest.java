@@ -5,12 +5,14 @@ import static io.github.volatilesnapshotter.lab.Disk.writeDirty;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.lab.Disk.FileSystem;
 import io.github.volatilesnapshotter.lab.FuseDisk.Blocks;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
+import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.concurrent.CompletableFuture;
@@ -185,12 +187,18 @@ class FuseDiskTest extends DiskKit<FuseDisk> {
 
         disk.close();
 
-        assertThat(stored).succeedsWithin(BOUND);
+        await().atMost(BOUND).until(stored::isDone);
         assertNothingIsLeft();
         assertThat(ProcessHandle.of(pid)).isEmpty();
     }
 
-    private static void assertWaits(CompletableFuture<Void> future) {
+    private void assertWaits(CompletableFuture<Void> future) {
+        // Reads and writes that the device has not answered.
+        await().atMost(BOUND)
+                .until(() -> !Files.readString(Path.of(
+                                "/sys/block", disk.device().getFileName().toString(), "inflight"))
+                        .strip()
+                        .matches("0 +0"));
         assertThatThrownBy(() -> future.get(MOMENT.toMillis(), TimeUnit.MILLISECONDS))
                 .isInstanceOf(TimeoutException.class);
     }
@@ -199,9 +207,20 @@ class FuseDiskTest extends DiskKit<FuseDisk> {
         assertThatThrownBy(action).isInstanceOf(IOException.class).hasMessageContaining("Input/output error");
     }
 
+    @Test
+    void nothing_is_left_of_a_disk_whose_process_was_killed() throws Exception {
+        ProcessHandle process = ProcessHandle.of(disk.pid()).orElseThrow();
+        process.destroyForcibly();
+        assertThat(process.onExit()).succeedsWithin(BOUND);
+
+        assertThatThrownBy(() -> disk.close()).isInstanceOf(IOException.class);
+
+        assertNothingIsLeft();
+    }
+
     /** Each step of which may wait for the disk. */
     private void writeAndFsync(String name) throws IOException {
-        writeDirty(file(name), 64 * FILE_BYTES);
+        writeDirty(file(name), 16 * FILE_BYTES);
         fsync(file(name));
     }
 

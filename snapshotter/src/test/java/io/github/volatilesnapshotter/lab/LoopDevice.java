@@ -12,8 +12,7 @@ import java.nio.file.StandardOpenOption;
  */
 final class LoopDevice {
     // A request of the device shall be one of FUSE, which has a megabyte and 256 pages at most. The 128 segments of a
-    // request
-    // may each begin and end within a page.
+    // request may each begin and end within a page.
     private static final String REQUEST_KIB = "512";
 
     // Of any kind: a request with data of one bio and metadata of another would be both.

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.linux;
 
+import static io.github.volatilesnapshotter.linux.KernelAssertions.assertNoDescriptorLeft;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.openDescriptors;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -138,7 +139,7 @@ class DirectoryTreeTest {
         assertThat(usage.inodes()).isEqualTo(made);
         assertThat(mostOpen.get()).isBetween(TreeWalk.MOST_OPEN, TreeWalk.MOST_OPEN + 10);
         assertThat(root).doesNotExist();
-        assertThat(openDescriptors()).isEqualTo(openBefore);
+        assertNoDescriptorLeft(openBefore);
     }
 
     @Test

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.linux;
 
+import static io.github.volatilesnapshotter.linux.KernelAssertions.assertNoDescriptorLeft;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.openDescriptors;
 import static org.assertj.core.api.Assertions.assertThat;
 
@@ -75,7 +76,7 @@ class FileSystemErrorsTest {
         assertThat(FileSystemErrors.of(Path.of("/proc/self"))).isEmpty();
         int before = openDescriptors();
         assertThat(FileSystemErrors.of(Path.of("/proc/self"))).isEmpty();
-        assertThat(openDescriptors()).isEqualTo(before);
+        assertNoDescriptorLeft(before);
         assertThat(Ext4Errors.count(new Device(0, 1))).isEqualTo(OptionalLong.empty());
     }
 

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.linux;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import java.nio.file.Path;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
@@ -15,6 +16,14 @@ final class KernelAssertions {
                 .isInstanceOfSatisfying(
                         SyscallException.class,
                         failure -> assertThat(failure.errno()).isEqualTo(errno));
+    }
+
+    /**
+     * That no descriptor stays open. Waits for it, at most ten seconds: the virtual machine opens and closes files of its own at any
+     * time.
+     */
+    static void assertNoDescriptorLeft(int openBefore) {
+        await().untilAsserted(() -> assertThat(openDescriptors()).isLessThanOrEqualTo(openBefore));
     }
 
     /** How many descriptors this process has open, but for the one that looks. */

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.linux;
 
+import static io.github.volatilesnapshotter.linux.KernelAssertions.assertNoDescriptorLeft;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.openDescriptors;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -82,7 +83,7 @@ class PollTest {
         EventFd closed = EventFd.create();
         closed.close();
 
-        assertThat(openDescriptors()).isEqualTo(before);
+        assertNoDescriptorLeft(before);
         assertThatThrownBy(() -> Poll.awaitReadable(List.of(closed.fd()), 0)).isInstanceOf(IllegalStateException.class);
     }
 

@@ -148,5 +148,8 @@ class MetricsTest {
         metrics.metadataRebuilt(RebuildOutcome.DONE);
         metrics.lockTimedOut();
         metrics.kill(KillOutcome.SENT);
+        metrics.superblockState("7:0", "healthy", () -> true);
+        metrics.errorTrace(() -> true);
+        metrics.lastLook(() -> 0);
     }
 }

@@ -5,6 +5,7 @@ import static org.awaitility.Awaitility.await;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.State;
 import io.github.volatilesnapshotter.superblock.WatchSettings;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -27,6 +28,12 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     }
 
     RunningSnapshotterFixture(Path directory, long commitTimeoutMillis) throws Exception {
+        this(directory, commitTimeoutMillis, SnapshotterSettings.OnSickFileSystem.DURABLE);
+    }
+
+    RunningSnapshotterFixture(
+            Path directory, long commitTimeoutMillis, SnapshotterSettings.OnSickFileSystem onSickFileSystem)
+            throws Exception {
         Path state = Files.createTempDirectory("volatile-snapshotter-state");
         this.settings = new SnapshotterSettings(
                 directory.resolve("root"),
@@ -36,7 +43,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
                 2_000,
                 10_000,
                 0,
-                SnapshotterSettings.OnSickFileSystem.DURABLE,
+                onSickFileSystem,
                 new WatchSettings(20, 1_000, 2_000));
         start();
     }
@@ -65,6 +72,11 @@ final class RunningSnapshotterFixture implements AutoCloseable {
 
     Snapshotter snapshotter() {
         return running.snapshotter();
+    }
+
+    /** The state that the superblock is in. */
+    State superblock() {
+        return running.superblockState();
     }
 
     String device() {

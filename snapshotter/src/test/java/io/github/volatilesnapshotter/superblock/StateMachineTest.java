@@ -54,7 +54,7 @@ class StateMachineTest {
         assertThat(machine.state()).isEqualTo(State.FAILING);
         assertThat(machine.state().takesVolatile()).isFalse();
         assertThat(machine.state().takesChanges()).isTrue();
-        assertThat(machine.reason()).contains("EIO").contains("3th epoch within a minute");
+        assertThat(machine.reason()).contains("EIO").contains("epoch 3 within a minute");
 
         machine.epochEnded();
         pass(StateMachine.QUIET_SECONDS - 1);
