@@ -181,7 +181,7 @@ final class Calls {
     /** The client was told something else, and will ask again. */
     void endedLate(UnaryCall<?> call, Status status) {
         LOG.log(
-                call.isCancelled() ? Level.INFO : Level.WARNING,
+                Level.WARNING,
                 "call ended after it was answered",
                 "method",
                 call.rpc.method,

@@ -60,7 +60,7 @@ final class Committer {
         poisoner.refusePoisoned(active);
         sync(active, rule.name());
         RecordedUsage usage = usages.count(active.id(), rule.key(), cancellation);
-        record(rule, labels, usage);
+        record(rule, labels, usage, cancellation);
         tidy(active.id(), rule.key());
     }
 
@@ -96,11 +96,19 @@ final class Committer {
         }
     }
 
-    private void record(CommitRule rule, Map<String, String> labels, RecordedUsage usage)
+    /**
+     * A caller who has gone was told that the snapshot stays active: containerd takes its own half of the Commit back, and would
+     * never find the active again.
+     */
+    private void record(CommitRule rule, Map<String, String> labels, RecordedUsage usage, Cancellation cancellation)
             throws SnapshotException, MetadataException {
         var _ = store.<SnapshotRecord, SnapshotException>durable(transaction -> {
             SnapshotRecord active = rule.check(transaction::find);
             poisoner.refusePoisoned(active);
+            if (cancellation.isCancelled()) {
+                throw new SnapshotException(
+                        Category.CANCELLED, "snapshot " + rule.key() + " stays active: nobody waits for its commit");
+            }
             Instant now = Instant.now();
             SnapshotRecord committed = active.withKey(rule.name())
                     .withKind(RecordKind.COMMITTED)

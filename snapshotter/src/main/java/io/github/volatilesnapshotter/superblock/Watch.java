@@ -16,8 +16,8 @@ import java.util.concurrent.locks.LockSupport;
 
 /**
  * Looks at a superblock, on a thread of its own: at once when the kernel says that something went wrong, and at a steady pace for the
- * case that it does not say it. Nothing that this thread does waits for the watched disk, but for the record of a poison where the
- * records lie on it.
+ * case that it does not say it. Nothing that this thread does waits for the watched disk; for the record of a poison it waits a
+ * bounded time.
  */
 public final class Watch implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Watch.class.getName());

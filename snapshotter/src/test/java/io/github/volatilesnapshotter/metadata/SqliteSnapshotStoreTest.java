@@ -4,6 +4,7 @@ import static io.github.volatilesnapshotter.metadata.Records.active;
 import static io.github.volatilesnapshotter.metadata.Records.committed;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
 import java.io.RandomAccessFile;
@@ -20,6 +21,9 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import org.awaitility.Awaitility;
@@ -310,6 +314,41 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
             assertThat(checkpoints).hasSizeGreaterThanOrEqualTo(3);
             assertThat(checkpoints).allMatch(bytes -> bytes < 4 * SqliteSnapshotStore.LOG_CHECKPOINT_BYTES);
             assertThat(store.all()).hasSize(id);
+        }
+    }
+
+    @Test
+    void reads_are_answered_while_a_writer_does_not_come_back() throws Exception {
+        CountDownLatch held = new CountDownLatch(1);
+        CountDownLatch release = new CountDownLatch(1);
+        try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file)) {
+            insert(store, committed(1, "base", 0));
+            CompletableFuture<Void> writing = CompletableFuture.runAsync(() -> {
+                try {
+                    store.ordered(transaction -> {
+                        transaction.insert(active(2, "new", 1));
+                        held.countDown();
+                        release.await();
+                        return null;
+                    });
+                } catch (MetadataException | InterruptedException e) {
+                    throw new CompletionException(e);
+                }
+            });
+            held.await();
+
+            assertTimeoutPreemptively(Duration.ofSeconds(5), () -> {
+                assertThat(store.find("base")).isPresent();
+                assertThat(store.find(2)).isEmpty();
+                assertThat(store.all()).hasSize(1);
+                assertThat(store.chain(1)).hasSize(1);
+                assertThat(store.keyOf(1)).contains("base");
+                assertThat(store.isWritable()).isTrue();
+            });
+
+            release.countDown();
+            writing.get(10, TimeUnit.SECONDS);
+            assertThat(store.find("new")).isPresent();
         }
     }
 

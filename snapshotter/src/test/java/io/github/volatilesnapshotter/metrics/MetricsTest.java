@@ -132,6 +132,8 @@ class MetricsTest {
     private void touchAll() {
         metrics.rpcAnswered("Stat", "OK", 1);
         metrics.callRejected("read");
+        metrics.callAbandoned("Stat");
+        metrics.heldThreads("read", () -> 0);
         metrics.unexpectedFailure("Stat");
         metrics.peerRejected();
         metrics.queueLength("test", () -> 0);

@@ -1,0 +1,137 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.Role;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metadata.Upper;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.CompletionException;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.api.io.TempDir;
+
+@Timeout(30)
+class PoisonerTest {
+    private final CountDownLatch release = new CountDownLatch(1);
+    private final List<Poisoning> told = new CopyOnWriteArrayList<>();
+    private final List<Boolean> wereRecorded = new CopyOnWriteArrayList<>();
+
+    @TempDir
+    private Path directory;
+
+    private SqliteSnapshotStore store;
+    private Poisoner poisoner;
+
+    @BeforeEach
+    void open() throws Exception {
+        store = SqliteSnapshotStore.open(directory.resolve("metadata.db"));
+        store.ordered(transaction -> {
+            transaction.insert(active(1));
+            transaction.insert(active(2));
+            return null;
+        });
+        poisoner = new Poisoner(store, new Metrics());
+        poisoner.addListener(poisoning -> {
+            wereRecorded.add(snapshot(poisoning.clientKey()).poison() != null);
+            told.add(poisoning);
+        });
+    }
+
+    @AfterEach
+    void close() throws Exception {
+        release.countDown();
+        poisoner.close();
+        store.close();
+    }
+
+    @Test
+    void poison_is_recorded_before_anybody_is_told() {
+        assertThat(poisoner.poison(List.of(lostWrite(1), lostWrite(2)))).isTrue();
+
+        assertThat(told).hasSize(2);
+        assertThat(wereRecorded).containsOnly(true);
+        assertThat(poisoner.poison(List.of(lostWrite(1)))).isTrue();
+        assertThat(told).hasSize(2);
+    }
+
+    @Test
+    void while_the_records_disk_hangs_poison_holds_and_nobody_waits_for_it_or_is_told() throws Exception {
+        CompletableFuture<Void> hanging = hangingWriter();
+
+        long begunNanos = System.nanoTime();
+        assertThat(poisoner.poison(List.of(lostWrite(1)))).isFalse();
+        // Known already: not even the bounded wait.
+        for (int looks = 0; looks < 100; looks++) {
+            assertThat(poisoner.poison(List.of(lostWrite(1)))).isFalse();
+        }
+        assertThat(System.nanoTime() - begunNanos)
+                .isLessThan(TimeUnit.MILLISECONDS.toNanos(5 * Poisoner.RECORD_WAIT_MILLIS));
+
+        assertThat(poisoner.of(snapshot("1"))).isPresent();
+        assertThat(snapshot("1").poison()).isNull();
+        assertThat(told).isEmpty();
+
+        release.countDown();
+        hanging.get(10, TimeUnit.SECONDS);
+        await().untilAsserted(() -> assertThat(told).hasSize(1));
+        assertThat(wereRecorded).containsExactly(true);
+        assertThat(poisoner.poison(List.of(lostWrite(2)))).isTrue();
+        assertThat(told).hasSize(2);
+    }
+
+    private CompletableFuture<Void> hangingWriter() throws InterruptedException {
+        CountDownLatch isHanging = new CountDownLatch(1);
+        CompletableFuture<Void> writing = CompletableFuture.runAsync(() -> {
+            try {
+                store.ordered(_ -> {
+                    isHanging.countDown();
+                    release.await();
+                    return null;
+                });
+            } catch (MetadataException | InterruptedException e) {
+                throw new CompletionException(e);
+            }
+        });
+        isHanging.await();
+        return writing;
+    }
+
+    private SnapshotRecord snapshot(String clientKey) {
+        return store.find("default/1/" + clientKey).orElseThrow();
+    }
+
+    private static Poisoner.Verdict lostWrite(long id) {
+        return new Poisoner.Verdict(id, PoisonReason.WRITEBACK_ERROR, Errno.EIO, "7:1");
+    }
+
+    private static SnapshotRecord active(long id) {
+        return new SnapshotRecord(
+                id,
+                "default/1/" + id,
+                RecordKind.ACTIVE,
+                SnapshotRecord.NO_PARENT,
+                Instant.EPOCH,
+                Instant.EPOCH,
+                Map.of(),
+                "main",
+                new Upper(Role.VOLATILE, "main", "boot", "7:1", 0),
+                null,
+                null);
+    }
+}
