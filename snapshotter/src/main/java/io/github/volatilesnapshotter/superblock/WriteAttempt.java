@@ -70,12 +70,14 @@ final class WriteAttempt implements WriteProbe.Attempt {
         if (!errno.is(Errno.EROFS)) {
             return Optional.of(new Failure("the write probe is answered " + errno.name(), errno, true));
         }
-        // Before Linux 6.15 an aborted journal looks like a remount; ext4's count tells them apart.
-        boolean hasErrors = fileSystemErrors.get().orElse(0) > errorsAtStart;
+        // While our file is open for writing the kernel refuses an operator's remount (EBUSY): then btrfs, or ext4
+        // before
+        // Linux 6.15, has done it itself. ext4's count knows it too.
+        boolean isItsOwnDoing = opened.isPresent() || fileSystemErrors.get().orElse(0) > errorsAtStart;
         return Optional.of(
-                hasErrors
-                        ? new Failure("the filesystem has turned itself read-only after errors", errno, true)
-                        : new Failure("the filesystem is read-only", errno, false));
+                isItsOwnDoing
+                        ? new Failure("the filesystem has turned itself read-only (" + errno.name() + ")", errno, true)
+                        : new Failure("the filesystem is read-only (" + errno.name() + ")", errno, false));
     }
 
     /** Of the superblock; none where even asking fails, as on xfs that was shut down. */
