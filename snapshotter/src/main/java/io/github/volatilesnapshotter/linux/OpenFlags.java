@@ -1,7 +1,7 @@
 package io.github.volatilesnapshotter.linux;
 
 /**
- * Flags of open(2). Two of them have other values on aarch64 than on x86_64: arch/arm64/include/uapi/asm/fcntl.h
+ * Flags of open(2). Three of them have other values on aarch64 than on x86_64: arch/arm64/include/uapi/asm/fcntl.h
  * against include/uapi/asm-generic/fcntl.h.
  */
 final class OpenFlags {
@@ -17,6 +17,9 @@ final class OpenFlags {
 
     private static final boolean AARCH64 = System.getProperty("os.arch", "").equals("aarch64");
     static final int DIRECTORY = AARCH64 ? 0x4000 : 0x10000;
+    /** Past the page cache. */
+    static final int DIRECT = AARCH64 ? 0x10000 : 0x4000;
+
     static final int NO_FOLLOW = AARCH64 ? 0x8000 : 0x20000;
 
     private OpenFlags() {}

@@ -92,6 +92,9 @@ final class SqliteFile implements AutoCloseable {
         SQLiteConfig config = new SQLiteConfig();
         config.setBusyTimeout(OTHER_PROGRAM_TIMEOUT_MILLIS);
         config.enforceForeignKeys(true);
+        // Before anything is read, so that SQLite keeps the index of its log in memory and not in a file that it maps:
+        // on a filesystem that has given up the first store to a mapped page is a SIGBUS, and the end of the daemon.
+        config.setLockingMode(SQLiteConfig.LockingMode.EXCLUSIVE);
         // As a URI, as the driver would take what follows a '?' in a path for settings.
         return config.createConnection("jdbc:sqlite:file:" + file.toUri().getRawPath());
     }

@@ -1,8 +1,12 @@
 package io.github.volatilesnapshotter.superblock;
 
+import static java.lang.System.Logger.Level.DEBUG;
+
+import io.github.volatilesnapshotter.linux.DirectRead;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.linux.Xattr;
 import java.nio.ByteBuffer;
@@ -10,6 +14,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.OptionalLong;
+import java.util.Random;
 import java.util.function.Supplier;
 
 /**
@@ -17,12 +22,19 @@ import java.util.function.Supplier;
  * something this is the one that a filesystem refuses at once after it has aborted its journal, was shut down or turned read-only;
  * fsync, chmod and utimens succeed once more (measured on 6.18). About 3 us; it leads to one journal commit some seconds later.
  *
+ * <p>It asks the filesystem and not the disk: while that hangs it goes on succeeding, on xfs for as long as there is room in the log. So a
+ * block of the file is read past the cache before. That it can't be read is no failure of writing, and a write in its place could itself
+ * be the writeback error that poisons everything.
+ *
  * <p>If it fails, the superblock's own options say why, where they can. One thread at a time.
  */
 final class WriteAttempt implements WriteProbe.Attempt {
+    private static final System.Logger LOG = System.getLogger(WriteAttempt.class.getName());
+
     private static final String ATTRIBUTE = "trusted.volatile-snapshotter.probe";
 
     private final Path directory;
+    private final Path file;
     private final Supplier<OptionalLong> fileSystemErrors;
     private final long errorsAtStart;
     private long attempts;
@@ -34,6 +46,7 @@ final class WriteAttempt implements WriteProbe.Attempt {
      */
     WriteAttempt(Path directory, Supplier<OptionalLong> fileSystemErrors) {
         this.directory = directory;
+        this.file = directory.resolve("write-probe");
         this.fileSystemErrors = fileSystemErrors;
         this.errorsAtStart = fileSystemErrors.get().orElse(0);
     }
@@ -42,8 +55,9 @@ final class WriteAttempt implements WriteProbe.Attempt {
     public Optional<Failure> run() {
         try {
             if (opened.isEmpty()) {
-                opened = Optional.of(Fd.openReadWrite(directory.resolve("write-probe")));
+                opened = Optional.of(Fd.openReadWrite(file));
             }
+            askDisk(opened.get());
             attempts++;
             // The same value again would be no change: ext4 compares.
             byte[] value = ByteBuffer.allocate(Long.BYTES).putLong(attempts).array();
@@ -51,6 +65,21 @@ final class WriteAttempt implements WriteProbe.Attempt {
             return Optional.empty();
         } catch (SyscallException e) {
             return judge(e.errno());
+        }
+    }
+
+    /** Returns when the disk has answered, whatever it said. */
+    private void askDisk(Fd opened) {
+        try {
+            if (DirectRead.ofFirstBlock(file) < DirectRead.BLOCK_BYTES) {
+                // Once in the life of the pool. Random bytes: no filesystem stores them as a hole or inside the inode.
+                byte[] block = new byte[DirectRead.BLOCK_BYTES];
+                new Random().nextBytes(block);
+                opened.write(block);
+                Sync.fsync(opened);
+            }
+        } catch (SyscallException e) {
+            LOG.log(DEBUG, "the disk can't be asked directly", "file", file, "failure", e);
         }
     }
 
@@ -70,12 +99,14 @@ final class WriteAttempt implements WriteProbe.Attempt {
         if (!errno.is(Errno.EROFS)) {
             return Optional.of(new Failure("the write probe is answered " + errno.name(), errno, true));
         }
-        // Before Linux 6.15 an aborted journal looks like a remount; ext4's count tells them apart.
-        boolean hasErrors = fileSystemErrors.get().orElse(0) > errorsAtStart;
+        // While our file is open for writing the kernel refuses an operator's remount (EBUSY): then btrfs, or ext4
+        // before
+        // Linux 6.15, has done it itself. ext4's count knows it too.
+        boolean isItsOwnDoing = opened.isPresent() || fileSystemErrors.get().orElse(0) > errorsAtStart;
         return Optional.of(
-                hasErrors
-                        ? new Failure("the filesystem has turned itself read-only after errors", errno, true)
-                        : new Failure("the filesystem is read-only", errno, false));
+                isItsOwnDoing
+                        ? new Failure("the filesystem has turned itself read-only (" + errno.name() + ")", errno, true)
+                        : new Failure("the filesystem is read-only (" + errno.name() + ")", errno, false));
     }
 
     /** Of the superblock; none where even asking fails, as on xfs that was shut down. */

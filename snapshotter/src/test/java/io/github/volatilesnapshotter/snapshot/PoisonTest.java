@@ -7,12 +7,7 @@ import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
-import io.github.volatilesnapshotter.linux.Entries;
-import io.github.volatilesnapshotter.linux.Errno;
-import io.github.volatilesnapshotter.linux.OverlayLayers;
-import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
-import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -66,7 +61,7 @@ class PoisonTest {
             Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
-                Observer observer = Observer.on(disk)) {
+                Observer observer = Observer.on(disk, "observer")) {
             Snapshotter snapshotter = fixture.snapshotter();
             Path merged = container(fixture, "default/1/before");
             disk.startFailing();
@@ -99,9 +94,9 @@ class PoisonTest {
             Path fresh = container(fixture, "default/2/after");
             Disk.writeDirty(fresh.resolve("data"), MEBIBYTE);
             assertThat(snapshotter.mounts("default/2/after")).hasSize(1);
-            assertThat(observer.sees())
+            assertThat(observer.error())
                     .as("the error stays visible to those who sampled before it")
-                    .isTrue();
+                    .isPresent();
             snapshotter.remove("default/1/before");
             refused(Category.NOT_FOUND, "before", () -> snapshotter.stat("default/1/before"));
         }
@@ -167,12 +162,12 @@ class PoisonTest {
     void an_unseen_error_is_cleared_and_the_refused_mount_tried_again(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
-                Observer observer = Observer.on(disk)) {
+                Observer observer = Observer.on(disk, "observer")) {
             container(fixture, "default/1/before");
             loseAWrite(disk);
             // Whoever comes first, the watch or this request, ends the epoch.
             Path merged = container(fixture, "default/2/after");
-            assertThat(observer.sees()).isTrue();
+            assertThat(observer.error()).isPresent();
             await().atMost(BOUND).until(() -> isPoisoned(fixture, "default/1/before"));
             assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
             Disk.writeDirty(merged.resolve("data"), MEBIBYTE);
@@ -223,38 +218,6 @@ class PoisonTest {
             assertThat(fixture.poisonings).extracting(Poisoning::clientKey).contains("container");
             container(fixture, "default/2/after");
             assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
-        }
-    }
-
-    /** A volatile overlay of the test's own, mounted before any error. */
-    private record Observer(Path directory, VolatileOverlay overlay) implements AutoCloseable {
-        static Observer on(FaultyDisk disk) throws Exception {
-            Path directory = Files.createDirectory(disk.root().resolve("observer"));
-            for (String name : List.of("lower", "upper", "work", "merged")) {
-                Files.createDirectory(directory.resolve(name));
-            }
-            Path merged = directory.resolve("merged");
-            OverlayMounter.fsopen()
-                    .mount(
-                            new OverlayLayers(
-                                    List.of(directory.resolve("lower")),
-                                    directory.resolve("upper"),
-                                    directory.resolve("work")),
-                            true,
-                            merged);
-            return new Observer(directory, VolatileOverlay.at(merged));
-        }
-
-        boolean sees() {
-            return overlay.writebackError()
-                    .filter(errno -> !errno.equals(Errno.ENOENT))
-                    .isPresent();
-        }
-
-        @Override
-        public void close() throws IOException {
-            overlay.detach();
-            assertThat(Entries.exists(directory)).isTrue();
         }
     }
 }

@@ -1,13 +1,20 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.github.volatilesnapshotter.lab.Disk;
+import io.github.volatilesnapshotter.linux.DirectoryTree;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.State;
 import io.github.volatilesnapshotter.superblock.WatchSettings;
 import java.io.IOException;
+import java.lang.reflect.Field;
+import java.lang.reflect.Method;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -62,6 +69,16 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         start();
     }
 
+    /**
+     * The daemon and its mounts end, the disk is mounted anew, and another daemon starts: what an operator does about a filesystem
+     * that has given up.
+     */
+    void restartOnRemounted(Disk disk) throws Exception {
+        endWithMounts();
+        disk.remount();
+        start();
+    }
+
     Layout layout() {
         return new Layout(settings.root());
     }
@@ -103,7 +120,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
                 });
     }
 
-    private static boolean isUnavailable(Throwable failure) {
+    static boolean isUnavailable(Throwable failure) {
         return failure instanceof SnapshotException refused && refused.category() == Category.UNAVAILABLE;
     }
 
@@ -123,12 +140,38 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     @Override
     public void close() throws IOException, MetadataException, TimeoutException {
         try {
-            running.closeAndUnmount();
+            endWithMounts();
         } finally {
-            Files.deleteIfExists(settings.state().resolve("sentinel").resolve(running.device()));
-            Files.deleteIfExists(settings.state().resolve("sentinel"));
-            Files.deleteIfExists(settings.state().resolve("lock"));
-            Files.deleteIfExists(settings.state());
+            DirectoryTree.delete(settings.state());
         }
+    }
+
+    private void endWithMounts() throws IOException, MetadataException, TimeoutException {
+        try {
+            running.closeAndUnmount();
+        } catch (SyscallException e) {
+            // A filesystem that has given up takes no deletion; the mounts are detached before.
+            assertThat(e.errno()).isIn(Errno.EROFS, Errno.EIO);
+        } finally {
+            closeWhatAProcessLeavesToItsEnd();
+        }
+    }
+
+    /** Records that their disk refused are left open by a stop, and the disk could not be unmounted: tests are one process. */
+    private void closeWhatAProcessLeavesToItsEnd() {
+        try {
+            Object file = fieldOf(fieldOf(running, "store"), "file");
+            Method close = file.getClass().getDeclaredMethod("close");
+            close.setAccessible(true);
+            close.invoke(file);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException("the records can't be closed", e);
+        }
+    }
+
+    private static Object fieldOf(Object owner, String name) throws ReflectiveOperationException {
+        Field field = owner.getClass().getDeclaredField(name);
+        field.setAccessible(true);
+        return field.get(owner);
     }
 }
