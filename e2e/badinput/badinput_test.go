@@ -3,6 +3,7 @@ package badinput
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/daemon"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/disk"
+	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/mounts"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/sandbox"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/tools"
 	"google.golang.org/grpc/codes"
@@ -216,7 +218,18 @@ func TestCallsThatAreCancelledLeaveNothingHalfDone(t *testing.T) {
 // ext4 makes itself read-only when its journal fails; the mount option does the same.
 func TestOnADiskThatTurnedReadOnlyChangesAreUnavailableAndReadingGoesOn(t *testing.T) {
 	backing := disk.Make(t, "ext4")
-	server := daemon.Start(t, daemon.Options{Root: filepath.Join(backing.Mountpoint, "root"), State: filepath.Join(backing.Mountpoint, "state")})
+	// Elsewhere, so that the daemon can tidy up: one that is killed leaves its trace in tracefs.
+	state, err := os.MkdirTemp("", "e2e-state-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		// The sentinel stays mounted there.
+		if err := errors.Join(mounts.UnmountAll(state), os.RemoveAll(state)); err != nil {
+			t.Error(err)
+		}
+	})
+	server := daemon.Start(t, daemon.Options{Root: filepath.Join(backing.Mountpoint, "root"), State: state})
 	client := snapshotsapi.NewSnapshotsClient(server.Dial())
 	for _, step := range []func(context.Context, snapshotsapi.SnapshotsClient) error{
 		prepare("extract-base", "", nil), commit("base", "extract-base", ""), prepare("active", "base", nil),
@@ -226,8 +239,6 @@ func TestOnADiskThatTurnedReadOnlyChangesAreUnavailableAndReadingGoesOn(t *testi
 		}
 	}
 	tools.Run(t, "mount", "-o", "remount,abort", backing.Mountpoint)
-	// What it would tidy up at an ordinary stop can't be changed any more.
-	t.Cleanup(server.Kill)
 
 	answer := status.Convert(bounded(prepare("fresh", "base", nil), client))
 	if answer.Code() != codes.Unavailable || !strings.Contains(answer.Message(), "EROFS") {

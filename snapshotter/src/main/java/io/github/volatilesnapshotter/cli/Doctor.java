@@ -9,6 +9,7 @@ import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.FsopenOverlayMounter;
 import io.github.volatilesnapshotter.linux.KernelRelease;
+import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.MountSyscallOverlayMounter;
 import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.linux.OverlayLayers;
@@ -17,15 +18,19 @@ import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.ServingStatus;
 import io.github.volatilesnapshotter.snapshot.StartChecks;
+import io.github.volatilesnapshotter.superblock.BlockDevices;
+import io.github.volatilesnapshotter.superblock.ErrorTrace;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /**
@@ -51,6 +56,11 @@ final class Doctor {
     /** Below the directories that are tried. One name: the next doctor takes away what one that was killed has left. */
     private static final String SCRATCH = ".doctor";
 
+    private static final String TRACE = "containerd-volatile-grpc-doctor";
+
+    private static final Set<String> TESTED = Set.of("ext4", "xfs", "btrfs");
+    private static final String TESTED_TEXT = "ext4, xfs or btrfs";
+
     private static final long CALL_SECONDS = 5;
     private static final String LINE = "%-5s %-16s %s%n";
 
@@ -68,6 +78,7 @@ final class Doctor {
         boolean isWell = true;
         isWell &= isWell("root", this::root);
         isWell &= isWell("volatile mount", this::volatileMount);
+        isWell &= isWell("error trace", this::errorTrace);
         isWell &= isWell("state directory", () -> writable(config.state(), "--state"));
         isWell &= isWell("socket", this::socket);
         isWell &= isWell("containerd", this::containerd);
@@ -88,7 +99,9 @@ final class Doctor {
     private String root() throws Exception {
         try (BorrowedDirectory root = BorrowedDirectory.of(config.root(), 0711)) {
             StartChecks.check(root.path());
-            return root.path() + " lies on a filesystem that can hold uppers";
+            String fileSystem = mountOf(root).fsType();
+            return root.path() + " lies on " + fileSystem + ", which can hold uppers"
+                    + (TESTED.contains(fileSystem) ? "" : " but was never tested: better give one on " + TESTED_TEXT);
         } catch (SyscallException e) {
             throw new Finding(e.getMessage() + "; run as root, or give another directory with --root");
         }
@@ -115,6 +128,29 @@ final class Doctor {
         } catch (SyscallException e) {
             throw new Finding(e.getMessage() + "; " + advice(e.errno()));
         }
+    }
+
+    /** Without it everything works, only later. */
+    private String errorTrace() throws Exception {
+        try (BorrowedDirectory root = BorrowedDirectory.of(config.root(), 0711)) {
+            MountInfo mount = mountOf(root);
+            ErrorTrace trace;
+            try {
+                trace = ErrorTrace.open(mount.device(), BlockDevices.of(mount), TRACE);
+            } catch (SyscallException e) {
+                return "none, so an error is found within watch.interval_millis only, and damaged files are not named: "
+                        + e.getMessage();
+            }
+            trace.close();
+            return "the kernel tells at once of an error on device " + mount.device();
+        } catch (SyscallException e) {
+            throw new Finding(e.getMessage() + "; run as root, or give another directory with --root");
+        }
+    }
+
+    /** A root behind a symbolic link lies where that leads to. */
+    private static MountInfo mountOf(BorrowedDirectory directory) throws IOException, SyscallException {
+        return MountInfo.containing(directory.path().toRealPath());
     }
 
     private static void mount(OverlayLayers layers, Path merged) throws SyscallException {
@@ -144,8 +180,10 @@ final class Doctor {
                     + " the error is seen after sync -f on the root";
         } else if (errno.is(Errno.EPERM) || errno.is(Errno.EACCES)) {
             return "run as root, with CAP_SYS_ADMIN";
+        } else if (errno.is(Errno.EROFS)) {
+            return "the filesystem is read-only: if it has made itself so (dmesg), unmount it, check it and mount it again";
         }
-        return "give a root on ext4, xfs or btrfs; the kernel's log (dmesg) may say more";
+        return "give a root on " + TESTED_TEXT + "; the kernel's log (dmesg) may say more";
     }
 
     private static String writable(Path path, String flag) throws Exception {
@@ -184,8 +222,9 @@ final class Doctor {
         } catch (UnreachableException e) {
             return "nobody listens on " + socket + " any more, serve replaces it";
         } catch (StatusRuntimeException e) {
-            throw new Finding("whoever listens on " + socket + " does not answer as a daemon that serves: "
-                    + e.getMessage() + "; see its log, or give another --address");
+            throw new Finding(
+                    "whoever listens on " + socket + " does not answer as a daemon that serves: " + e.getMessage()
+                            + "; see its log, its filesystem may be failed or hung; or give another --address");
         }
     }
 

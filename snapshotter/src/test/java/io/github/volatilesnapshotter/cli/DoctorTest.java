@@ -34,7 +34,8 @@ class DoctorTest {
                 .as(lines.toString())
                 .isZero();
 
-        assertThat(lines).hasSize(5).allMatch(line -> line.startsWith("OK "));
+        assertThat(lines).hasSize(6).allMatch(line -> line.startsWith("OK "));
+        assertThat(line("error trace")).contains("the kernel tells at once of an error on device ");
         assertThat(directory).isEmptyDirectory();
         assertThat(MountInfo.ofSelf()).noneMatch(mount -> mount.mountPoint().startsWith(directory.toString()));
     }
@@ -51,6 +52,39 @@ class DoctorTest {
 
         assertThat(root).isEmptyDirectory();
         assertThat(state).isEmptyDirectory();
+    }
+
+    @Test
+    @Tag("kernel")
+    void a_root_on_a_filesystem_that_was_never_tested_is_told_so() throws Exception {
+        Path root = Files.createDirectory(directory.resolve("root"));
+        Command.run("mount", "-t", "tmpfs", "tmpfs", root.toString());
+        try {
+            examine(root, directory.resolve("state"), Optional.empty());
+
+            assertThat(line("root"))
+                    .isEqualTo("OK    root             " + root + " lies on tmpfs, which can hold uppers but was never"
+                            + " tested: better give one on ext4, xfs or btrfs\n");
+            assertThat(root).isEmptyDirectory();
+        } finally {
+            Command.run("umount", root.toString());
+        }
+    }
+
+    @Test
+    @Tag("kernel")
+    void a_root_that_has_turned_read_only_is_to_be_checked() throws Exception {
+        Path root = Files.createDirectory(directory.resolve("root"));
+        Command.run("mount", "-t", "tmpfs", "-o", "ro", "tmpfs", root.toString());
+        try {
+            assertThat(examine(root, directory.resolve("state"), Optional.empty()))
+                    .isEqualTo(ExitCode.FAILED);
+
+            assertThat(line("root")).startsWith("FAIL").contains("read-only filesystem");
+            assertThat(line("volatile mount")).startsWith("FAIL").contains("EROFS", "unmount it, check it");
+        } finally {
+            Command.run("umount", root.toString());
+        }
     }
 
     @Test
