@@ -70,6 +70,15 @@ final class Poisoner {
 
     /** Poisons all of them in one transaction; those that are poisoned, committed or removed meanwhile stay as they are. */
     void poison(List<Verdict> verdicts) {
+        Map<Long, Poison> fresh = hold(verdicts);
+        boolean isRecorded = recordAll();
+        fresh.forEach((id, poison) -> store.find((long) id)
+                .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
+                .ifPresent(snapshot -> tell(snapshot, poison)));
+    }
+
+    /** Holds the poison in memory, to be recorded. Gives those that were not poisoned before. */
+    Map<Long, Poison> hold(List<Verdict> verdicts) {
         Instant now = Instant.now();
         Map<Long, Poison> fresh = new LinkedHashMap<>();
         for (Verdict verdict : verdicts) {
@@ -80,10 +89,7 @@ final class Poisoner {
                 fresh.put(verdict.id(), poison);
             }
         }
-        boolean isRecorded = recordAll();
-        fresh.forEach((id, poison) -> store.find((long) id)
-                .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
-                .ifPresent(snapshot -> tell(snapshot, poison)));
+        return fresh;
     }
 
     /**

@@ -71,6 +71,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.registerGauges(metrics);
             running.trash.start();
             running.watch.start();
+            Rehearsal.start(settings.state().resolve("rehearsal.db"), running.machine, metrics);
             return running;
         } catch (SyscallException | SuperblockUnavailableException e) {
             opened.closeAfter(e);

@@ -1,0 +1,105 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static java.lang.System.Logger.Level.DEBUG;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Niceness;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.Role;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
+import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.LongStream;
+
+/**
+ * Poisons some snapshots that nobody has, in records of its own that are deleted again. An error is rare, and the first one after
+ * a start would meet code that was never loaded, let alone compiled. The start-up cache gets it from here too.
+ *
+ * <p>On a thread of its own, of low priority, after the start; a failure does no harm.
+ */
+final class Rehearsal {
+    private static final System.Logger LOG = System.getLogger(Rehearsal.class.getName());
+
+    /** Together enough calls for the compiler, which begins at 200. */
+    private static final int TURNS = 4;
+
+    private static final long SNAPSHOTS = 64;
+
+    private final Path file;
+    private final Machine machine;
+    private final Metrics metrics;
+
+    private Rehearsal(Path file, Machine machine, Metrics metrics) {
+        this.file = file;
+        this.machine = machine;
+        this.metrics = metrics;
+    }
+
+    /** @param file for the records; not on the watched superblock, and replaced if it is there */
+    static void start(Path file, Machine machine, Metrics metrics) {
+        Thread.ofPlatform().name("rehearsal").daemon().start(new Rehearsal(file, machine, metrics)::run);
+    }
+
+    private void run() {
+        try {
+            Niceness.yieldToOthers();
+            deleteFiles();
+            try (SnapshotStore store = SqliteSnapshotStore.open(file)) {
+                for (int turn = 0; turn < TURNS; turn++) {
+                    poison(store, turn * SNAPSHOTS);
+                }
+            } finally {
+                deleteFiles();
+            }
+        } catch (IOException | MetadataException | RuntimeException e) {
+            LOG.log(DEBUG, "a poison could not be rehearsed", "failure", e);
+        }
+    }
+
+    private void poison(SnapshotStore store, long idsAbove) throws MetadataException {
+        List<Long> ids = LongStream.rangeClosed(idsAbove + 1, idsAbove + SNAPSHOTS)
+                .boxed()
+                .toList();
+        for (long id : ids) {
+            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+                transaction.insert(snapshot(id));
+                return 1;
+            });
+        }
+        Poisoner poisoner = new Poisoner(store, metrics);
+        poisoner.hold(ids.stream()
+                .map(id -> new Poisoner.Verdict(id, PoisonReason.WRITEBACK_ERROR, Errno.EIO, machine.superblock()))
+                .toList());
+        poisoner.recordAll();
+    }
+
+    private SnapshotRecord snapshot(long id) {
+        Instant now = Instant.now();
+        return new SnapshotRecord(
+                id,
+                "rehearsal/" + id,
+                RecordKind.ACTIVE,
+                SnapshotRecord.NO_PARENT,
+                now,
+                now,
+                Map.of("rehearsal", "true"),
+                Machine.POOL,
+                machine.newUpper(Role.VOLATILE),
+                null,
+                null);
+    }
+
+    private void deleteFiles() throws IOException {
+        for (String suffix : List.of("", "-wal", "-shm")) {
+            Files.deleteIfExists(file.resolveSibling(file.getFileName() + suffix));
+        }
+    }
+}
