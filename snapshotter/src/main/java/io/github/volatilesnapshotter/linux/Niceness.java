@@ -21,8 +21,8 @@ public final class Niceness {
     }
 
     /**
-     * From now on the calling thread, and threads that it begins, run as soon as they can, however busy the machine is. Only for what
-     * takes little time.
+     * From now on the calling thread, and threads that it begins, run before others of the same control group or session (sched(7),
+     * autogroup), such as this process's other ones. Only for what takes little time.
      *
      * @throws SyscallException EACCES without CAP_SYS_NICE
      */

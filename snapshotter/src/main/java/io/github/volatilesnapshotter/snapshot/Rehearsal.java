@@ -1,6 +1,7 @@
 package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.DEBUG;
+import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Niceness;
@@ -14,6 +15,7 @@ import io.github.volatilesnapshotter.metrics.Metrics;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
@@ -25,7 +27,7 @@ import java.util.stream.LongStream;
  *
  * <p>On a thread of its own, of low priority, after the start; a failure does no harm.
  */
-final class Rehearsal {
+final class Rehearsal implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Rehearsal.class.getName());
 
     /** Together enough calls for the compiler, which begins at 200. */
@@ -33,34 +35,47 @@ final class Rehearsal {
 
     private static final long SNAPSHOTS = 64;
 
+    private static final Duration STOP_WAIT = Duration.ofSeconds(2);
+
     private final Path file;
     private final Machine machine;
     private final Metrics metrics;
+    private final Thread thread;
 
-    private Rehearsal(Path file, Machine machine, Metrics metrics) {
+    private volatile boolean isClosed;
+
+    Rehearsal(Path file, Machine machine, Metrics metrics) {
         this.file = file;
         this.machine = machine;
         this.metrics = metrics;
+        this.thread = Thread.ofPlatform().name("rehearsal").daemon().unstarted(this::run);
     }
 
     /** @param file for the records; not on the watched superblock, and replaced if it is there */
-    static void start(Path file, Machine machine, Metrics metrics) {
-        Thread.ofPlatform().name("rehearsal").daemon().start(new Rehearsal(file, machine, metrics)::run);
+    static Rehearsal start(Path file, Machine machine, Metrics metrics) {
+        Rehearsal rehearsal = new Rehearsal(file, machine, metrics);
+        rehearsal.thread.start();
+        return rehearsal;
     }
 
     private void run() {
         try {
             Niceness.yieldToOthers();
-            deleteFiles();
-            try (SnapshotStore store = SqliteSnapshotStore.open(file)) {
-                for (int turn = 0; turn < TURNS; turn++) {
-                    poison(store, turn * SNAPSHOTS);
-                }
-            } finally {
-                deleteFiles();
-            }
+            poisonSome();
         } catch (IOException | MetadataException | RuntimeException e) {
             LOG.log(DEBUG, "a poison could not be rehearsed", "failure", e);
+        }
+    }
+
+    /** All of it, on this thread. */
+    void poisonSome() throws IOException, MetadataException {
+        deleteFiles();
+        try (SnapshotStore store = SqliteSnapshotStore.open(file)) {
+            for (int turn = 0; turn < TURNS && !isClosed; turn++) {
+                poison(store, turn * SNAPSHOTS);
+            }
+        } finally {
+            deleteFiles();
         }
     }
 
@@ -78,7 +93,9 @@ final class Rehearsal {
         poisoner.hold(ids.stream()
                 .map(id -> new Poisoner.Verdict(id, PoisonReason.WRITEBACK_ERROR, Errno.EIO, machine.superblock()))
                 .toList());
-        poisoner.recordAll();
+        if (!poisoner.recordAll()) {
+            throw new IllegalStateException("nothing was recorded in " + file);
+        }
     }
 
     private SnapshotRecord snapshot(long id) {
@@ -100,6 +117,19 @@ final class Rehearsal {
     private void deleteFiles() throws IOException {
         for (String suffix : List.of("", "-wal", "-shm")) {
             Files.deleteIfExists(file.resolveSibling(file.getFileName() + suffix));
+        }
+    }
+
+    /** Ends after the turn that it is at, and leaves no file; waits a bounded time for that. */
+    @Override
+    public void close() {
+        isClosed = true;
+        try {
+            if (thread.isAlive() && !thread.join(STOP_WAIT)) {
+                LOG.log(WARNING, "a rehearsal is left behind", "file", file);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 }

@@ -105,12 +105,12 @@ public final class Watch implements AutoCloseable {
         }
     }
 
-    /** On a machine whose processors are all busy, an error would else wait for its turn as long as everything together takes. */
+    /** While requests keep all processors busy, an error would else wait for its turn, longer than all the rest takes. */
     private void goFirst() {
         try {
             Niceness.goFirst();
         } catch (SyscallException e) {
-            LOG.log(INFO, "on a busy machine the watch waits for its turn", "cause", e.getMessage());
+            LOG.log(INFO, "under load the watch waits for its turn", "cause", e.getMessage());
         }
     }
 
