@@ -20,10 +20,11 @@ func init() {
 
 // subcommands by name. Each takes the rest of the command line.
 var subcommands = map[string]func(context.Context, []string) error{
-	"cycle": runCycle,
-	"stat":  runStat,
-	"live":  runLive,
-	"start": runStart,
+	"cycle":     runCycle,
+	"stat":      runStat,
+	"live":      runLive,
+	"start":     runStart,
+	"detection": runDetection,
 }
 
 func main() {

@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.linux;
 
+import java.util.Optional;
+
 /** Data to disk. Each blocks until it is done or failed, without a bound: on a hung device for ever. */
 public final class Sync {
     private Sync() {}
@@ -10,6 +12,11 @@ public final class Sync {
      */
     public static void fsync(Fd file) throws SyscallException {
         SystemCalls.fsync(file);
+    }
+
+    /** As fsync, for a thousand files in a row: an error is no exception, which costs five times as much as the call. */
+    public static Optional<Errno> fsyncError(Fd file) {
+        return SystemCalls.fsyncError(file);
     }
 
     /** As fsync, without the metadata that reading the data back does not need. */

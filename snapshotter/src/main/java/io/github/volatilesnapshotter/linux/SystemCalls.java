@@ -4,6 +4,7 @@ import java.io.ByteArrayOutputStream;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -103,6 +104,14 @@ final class SystemCalls {
         try (CallFrame frame = new CallFrame()) {
             long count = LibC.getdents64(frame.callState(), directory.number(), buffer, buffer.byteSize());
             return frame.check(count, "getdents64", directory);
+        }
+    }
+
+    static Optional<Errno> fsyncError(Fd file) {
+        try (CallFrame frame = new CallFrame()) {
+            int number = file.number();
+            long result = frame.uninterrupted(callState -> LibC.fsync(callState, number));
+            return result == -1 ? Optional.of(frame.errno()) : Optional.empty();
         }
     }
 

@@ -136,7 +136,7 @@ final class Poisoner implements AutoCloseable {
     }
 
     /** From now on the snapshots are refused; whether there is one that was not before. */
-    private boolean condemn(List<Verdict> verdicts) {
+    boolean condemn(List<Verdict> verdicts) {
         Instant now = Instant.now();
         boolean isNew = false;
         for (Verdict verdict : verdicts) {
@@ -189,8 +189,8 @@ final class Poisoner implements AutoCloseable {
         return true;
     }
 
-    /** Whether nothing of what was unrecorded is left so. */
-    private boolean recordAll() {
+    /** Whether nothing of what was unrecorded is left so; tells nobody. */
+    boolean recordAll() {
         if (unrecorded.isEmpty()) {
             return true;
         }

@@ -78,6 +78,8 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.registerGauges(metrics);
             running.trash.start();
             running.watch.start();
+            Rehearsal rehearsal = Rehearsal.start(settings.state().resolve("rehearsal.db"), running.machine, metrics);
+            opened.add(rehearsal::close);
             return running;
         } catch (SyscallException | SuperblockUnavailableException e) {
             opened.closeAfter(e);

@@ -37,6 +37,11 @@ public final class ErrorTrace implements AutoCloseable {
     private static final Pattern LINE = Pattern.compile(
             " (\\d{1,9})\\.(\\d{6}): filemap_set_wb_err: dev=(\\d{1,9}:\\d{1,9}) ino=0x(\\p{XDigit}{1,16})(?!\\p{XDigit})");
 
+    private static final String EXAMPLE = """
+            CPU:1 [LOST 12 EVENTS]
+               kworker/u8:3-1234    [001] .....  1200.000042: filemap_set_wb_err: dev=0:1 ino=0x1f errseq=0x5
+            """;
+
     private final TraceInstance instance;
     private final Fd pipe;
     private final Parser parser;
@@ -62,6 +67,10 @@ public final class ErrorTrace implements AutoCloseable {
             instance.clock("mono");
             instance.bufferKilobytes(BUFFER_KILOBYTES);
             Fd pipe = instance.pipe();
+            // Before there are events: the first one shall not wait until code that never ran is loaded, some
+            // milliseconds.
+            new Parser(superblock, blockDevices).parse(EXAMPLE);
+            instance.read();
             instance.enable(EVENT, filter(superblock, blockDevices));
             return new ErrorTrace(instance, pipe, new Parser(superblock, blockDevices));
         } catch (SyscallException failure) {

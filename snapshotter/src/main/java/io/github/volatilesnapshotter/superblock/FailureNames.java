@@ -3,6 +3,8 @@ package io.github.volatilesnapshotter.superblock;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Device;
+import io.github.volatilesnapshotter.linux.Niceness;
+import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.util.ArrayList;
 import java.util.List;
@@ -66,8 +68,10 @@ final class FailureNames implements AutoCloseable {
             return;
         }
         try {
+            // The thread is the watch's child, which goes first.
+            Niceness.takeShare();
             name.accept(failures);
-        } catch (RuntimeException e) {
+        } catch (SyscallException | RuntimeException e) {
             LOG.log(WARNING, "failed writebacks can't be named", "failure", e);
         }
     }

@@ -41,12 +41,7 @@ public final class VolatileOverlay implements AutoCloseable {
         if (!root.isOpen()) {
             return Optional.empty();
         }
-        try {
-            Sync.fsync(root);
-            return Optional.empty();
-        } catch (SyscallException e) {
-            return Optional.of(e.errno());
-        }
+        return Sync.fsyncError(root);
     }
 
     /** Detaches the mount, lazily, so that a busy one goes too; flushes nothing. One that is gone already is no error. */

@@ -1,10 +1,12 @@
 package io.github.volatilesnapshotter.superblock;
 
 import static java.lang.System.Logger.Level.ERROR;
+import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.EventFd;
 import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.Poll;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
@@ -89,6 +91,7 @@ public final class Watch implements AutoCloseable {
 
     @SuppressWarnings("CatchingUnchecked") // a watch that ended would be the worst that can happen
     private void loop() {
+        goFirst();
         while (!isClosed) {
             try {
                 // Rounded up: a wait of 0 ms would turn again and again until it is time.
@@ -103,6 +106,15 @@ public final class Watch implements AutoCloseable {
                 LockSupport.parkNanos(
                         TimeUnit.MILLISECONDS.toNanos(superblock.settings().intervalMillis()));
             }
+        }
+    }
+
+    /** While requests keep all processors busy, an error would else wait for its turn, longer than all the rest takes. */
+    private void goFirst() {
+        try {
+            Niceness.goFirst();
+        } catch (SyscallException e) {
+            LOG.log(INFO, "under load the watch waits for its turn", "cause", e.getMessage());
         }
     }
 

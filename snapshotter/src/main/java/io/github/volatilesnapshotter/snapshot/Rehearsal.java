@@ -1,0 +1,136 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static java.lang.System.Logger.Level.DEBUG;
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Niceness;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.Role;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
+import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.LongStream;
+
+/**
+ * Poisons some snapshots that nobody has, in records of its own that are deleted again. An error is rare, and the first one after
+ * a start would meet code that was never loaded, let alone compiled. The start-up cache gets it from here too.
+ *
+ * <p>On a thread of its own, of low priority, after the start; a failure does no harm.
+ */
+final class Rehearsal implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(Rehearsal.class.getName());
+
+    /** Together enough calls for the compiler, which begins at 200. */
+    private static final int TURNS = 4;
+
+    private static final long SNAPSHOTS = 64;
+
+    private static final Duration STOP_WAIT = Duration.ofSeconds(2);
+
+    private final Path file;
+    private final Machine machine;
+    private final Metrics metrics;
+    private final Thread thread;
+
+    private volatile boolean isClosed;
+
+    Rehearsal(Path file, Machine machine, Metrics metrics) {
+        this.file = file;
+        this.machine = machine;
+        this.metrics = metrics;
+        this.thread = Thread.ofPlatform().name("rehearsal").daemon().unstarted(this::run);
+    }
+
+    /** @param file for the records; not on the watched superblock, and replaced if it is there */
+    static Rehearsal start(Path file, Machine machine, Metrics metrics) {
+        Rehearsal rehearsal = new Rehearsal(file, machine, metrics);
+        rehearsal.thread.start();
+        return rehearsal;
+    }
+
+    private void run() {
+        try {
+            Niceness.yieldToOthers();
+            poisonSome();
+        } catch (IOException | MetadataException | RuntimeException e) {
+            LOG.log(DEBUG, "a poison could not be rehearsed", "failure", e);
+        }
+    }
+
+    /** All of it, on this thread. */
+    void poisonSome() throws IOException, MetadataException {
+        deleteFiles();
+        try (SnapshotStore store = SqliteSnapshotStore.open(file)) {
+            for (int turn = 0; turn < TURNS && !isClosed; turn++) {
+                poison(store, turn * SNAPSHOTS);
+            }
+        } finally {
+            deleteFiles();
+        }
+    }
+
+    private void poison(SnapshotStore store, long idsAbove) throws MetadataException {
+        List<Long> ids = LongStream.rangeClosed(idsAbove + 1, idsAbove + SNAPSHOTS)
+                .boxed()
+                .toList();
+        for (long id : ids) {
+            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+                transaction.insert(snapshot(id));
+                return 1;
+            });
+        }
+        List<Poisoner.Verdict> verdicts = ids.stream()
+                .map(id -> new Poisoner.Verdict(id, PoisonReason.WRITEBACK_ERROR, Errno.EIO, machine.superblock()))
+                .toList();
+        try (Poisoner poisoner = new Poisoner(store, metrics)) {
+            if (!poisoner.condemn(verdicts) || !poisoner.recordAll()) {
+                throw new IllegalStateException("nothing was recorded in " + file);
+            }
+        }
+    }
+
+    private SnapshotRecord snapshot(long id) {
+        Instant now = Instant.now();
+        return new SnapshotRecord(
+                id,
+                "rehearsal/" + id,
+                RecordKind.ACTIVE,
+                SnapshotRecord.NO_PARENT,
+                now,
+                now,
+                Map.of("rehearsal", "true"),
+                Machine.POOL,
+                machine.newUpper(Role.VOLATILE),
+                null,
+                null);
+    }
+
+    private void deleteFiles() throws IOException {
+        for (String suffix : List.of("", "-wal", "-shm")) {
+            Files.deleteIfExists(file.resolveSibling(file.getFileName() + suffix));
+        }
+    }
+
+    /** Ends after the turn that it is at, and leaves no file; waits a bounded time for that. */
+    @Override
+    public void close() {
+        isClosed = true;
+        try {
+            if (thread.isAlive() && !thread.join(STOP_WAIT)) {
+                LOG.log(WARNING, "a rehearsal is left behind", "file", file);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+}
