@@ -24,20 +24,22 @@ final class Admission {
     }
 
     /**
-     * What a new active becomes. One that would be volatile gets the configured fallback while errors keep coming; where an error is
-     * just being cleared, this waits for that.
+     * What a new active becomes. Where an error is just being cleared this waits for that. One that would be volatile gets the configured
+     * fallback while errors keep coming. A disk that does not store data gets nothing new, durable or not: directories that an ext4 can't
+     * write back abort its journal, and a passing failure would become a lasting one.
      *
      * @throws SuperblockUnavailableException if nothing new can be written, or the fallback is to refuse
      */
     Role roleOf(String key, Map<String, String> labels) throws SuperblockUnavailableException {
+        superblock.requireState(State::answers);
+        superblock.awaitClearing();
         superblock.requireState(State::takesChanges);
         Role role = roleRule.roleOf(key, labels);
-        if (role == Role.DURABLE || superblock.takesVolatile()) {
+        if (role == Role.DURABLE || superblock.state().takesVolatile()) {
             return role;
         }
         return switch (onSick) {
             case DURABLE -> {
-                superblock.requireState(State::takesChanges);
                 metrics.placedElsewhere();
                 yield Role.DURABLE;
             }

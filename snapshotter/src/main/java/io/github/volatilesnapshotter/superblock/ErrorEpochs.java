@@ -315,7 +315,7 @@ final class ErrorEpochs implements AutoCloseable {
     }
 
     private void failed(Throwable failure) {
-        machine.clearingFailed(String.valueOf(failure.getMessage()));
+        machine.clearingFailed(errnoOf(failure), String.valueOf(failure.getMessage()));
         boolean isFirst;
         lock.lock();
         try {
@@ -349,6 +349,14 @@ final class ErrorEpochs implements AutoCloseable {
                     "cause",
                     String.valueOf(failure.getMessage()));
         }
+    }
+
+    private static Errno errnoOf(Throwable failure) {
+        return switch (failure) {
+            case SyscallException refused -> refused.errno();
+            case SuperblockUnavailableException unavailable -> unavailable.errno();
+            default -> Errno.EIO;
+        };
     }
 
     private boolean look(ErrorEpoch epoch) {

@@ -8,9 +8,9 @@ public enum State {
     HEALTHY,
     /** An error epoch is open: the error is being cleared, which takes as long as writing the filesystem back. */
     ERRORING,
-    /** Epochs keep coming, or one can't be cleared because the disk still fails. */
+    /** Epochs keep coming; each could be cleared. */
     FAILING,
-    /** Nothing can be written: the write probe fails, the filesystem is read-only or shut down. */
+    /** Nothing can be written: the disk does not store data, or the filesystem is read-only or shut down. */
     FAILED,
     /** The write probe does not come back. */
     HUNG;

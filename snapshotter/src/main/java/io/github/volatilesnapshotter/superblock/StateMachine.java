@@ -17,9 +17,10 @@ import org.jspecify.annotations.Nullable;
  * <table>
  * <caption>States, worst first</caption>
  * <tr><td>hung</td><td>the write probe has been running for longer than its timeout</td></tr>
- * <tr><td>failed</td><td>the last write probe failed, or the flags say that nothing can be written</td></tr>
+ * <tr><td>failed</td><td>the last write probe failed; or an attempt to clear an epoch did, because the disk does not store data, until one
+ *     succeeds</td></tr>
  * <tr><td>failing</td><td>{@value #MANY_EPOCHS} epochs within a minute, until none is open and no error came for
- *     {@value #QUIET_SECONDS} s; or one that could not be cleared, until it is</td></tr>
+ *     {@value #QUIET_SECONDS} s</td></tr>
  * <tr><td>erroring</td><td>an epoch is open</td></tr>
  * <tr><td>healthy</td><td>else</td></tr>
  * </table>
@@ -41,7 +42,7 @@ final class StateMachine {
     private State state = State.HEALTHY;
     private String reason = "";
     private boolean isEpochOpen;
-    private boolean isUncleared;
+    private @Nullable Failure uncleared;
     private boolean areMany;
     private long lastErrorNanos;
     private @Nullable Failure failure;
@@ -65,7 +66,7 @@ final class StateMachine {
 
     /** Why nothing can be written, as long as that is so. */
     synchronized Optional<Failure> failure() {
-        return Optional.ofNullable(failure);
+        return Optional.ofNullable(failure != null ? failure : uncleared);
     }
 
     synchronized void epochBegan(Errno errno) {
@@ -84,15 +85,15 @@ final class StateMachine {
         }
     }
 
-    /** An attempt to end the epoch failed: the disk still does not write. */
-    synchronized void clearingFailed(String cause) {
-        isUncleared = true;
-        settle("a writeback error can't be cleared: " + cause);
+    /** An attempt to end the epoch failed: the disk still does not store data. */
+    synchronized void clearingFailed(Errno errno, String cause) {
+        uncleared = new Failure("a writeback error can't be cleared: " + cause, errno, false);
+        settle(uncleared.reason());
     }
 
     synchronized void epochEnded() {
         isEpochOpen = false;
-        isUncleared = false;
+        uncleared = null;
         settle("the writeback error is cleared");
     }
 
@@ -137,10 +138,10 @@ final class StateMachine {
         if (isHung) {
             return State.HUNG;
         }
-        if (failure != null) {
+        if (failure != null || uncleared != null) {
             return State.FAILED;
         }
-        if (areMany || isUncleared) {
+        if (areMany) {
             return State.FAILING;
         }
         return isEpochOpen ? State.ERRORING : State.HEALTHY;

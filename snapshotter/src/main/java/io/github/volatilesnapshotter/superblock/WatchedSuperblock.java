@@ -184,15 +184,11 @@ public final class WatchedSuperblock implements AutoCloseable {
         probe.request();
     }
 
-    /**
-     * Whether volatile uppers are placed on it now. Where an error stands in the way, waits for the attempt to clear it, at most
-     * {@value #EPOCH_WAIT_MILLIS} ms.
-     */
-    public boolean takesVolatile() {
+    /** Waits, where an error stands in the way, for the attempt to clear it: at most {@value #EPOCH_WAIT_MILLIS} ms. */
+    public void awaitClearing() {
         if (epochs.isOpen()) {
             var _ = epochs.awaitClean(EPOCH_WAIT_MILLIS);
         }
-        return machine.state().takesVolatile();
     }
 
     /**

@@ -76,16 +76,22 @@ class StateMachineTest {
     }
 
     @Test
-    void an_error_that_can_not_be_cleared_is_failing_until_it_is() {
+    void a_disk_on_which_an_error_can_not_be_cleared_has_failed_until_it_is() {
         machine.epochBegan(Errno.EIO);
-        machine.clearingFailed("fsync: EIO");
-        assertThat(machine.state()).isEqualTo(State.FAILING);
+        machine.clearingFailed(Errno.ENOSPC, "fsync: ENOSPC");
+        assertThat(machine.state()).isEqualTo(State.FAILED);
+        assertThat(machine.failure().orElseThrow().errno()).isEqualTo(Errno.ENOSPC);
+        assertThat(machine.failure().orElseThrow().isGone()).isFalse();
         pass(3_600);
-        assertThat(machine.state()).isEqualTo(State.FAILING);
+        machine.probeSucceeded();
+        assertThat(machine.state())
+                .as("a filesystem that writes is no disk that stores")
+                .isEqualTo(State.FAILED);
 
         machine.epochEnded();
 
         assertThat(machine.state()).isEqualTo(State.HEALTHY);
+        assertThat(machine.failure()).isEmpty();
     }
 
     @Test
