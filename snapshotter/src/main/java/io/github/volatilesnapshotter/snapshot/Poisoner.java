@@ -294,7 +294,10 @@ final class Poisoner implements AutoCloseable {
         return snapshot.kind() == RecordKind.ACTIVE && snapshot.poison() == null;
     }
 
+    /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */
     private void tell(SnapshotRecord snapshot, Poison poison) {
+        Poisoning poisoning = poisoning(snapshot, poison);
+        listeners.forEach(listener -> listener.poisoned(poisoning));
         metrics.poisoned(poison.reason());
         LOG.log(
                 WARNING,
@@ -309,8 +312,6 @@ final class Poisoner implements AutoCloseable {
                 poison.device(),
                 "errno",
                 poison.errno());
-        Poisoning poisoning = poisoning(snapshot, poison);
-        listeners.forEach(listener -> listener.poisoned(poisoning));
     }
 
     private static Poisoning poisoning(SnapshotRecord snapshot, Poison poison) {

@@ -66,7 +66,7 @@ class WritebackErrorRowsTest {
             scene.loseDataOfContainer();
             scene.awaitPoison();
             scene.assertBothPoisoned(PoisonReason.WRITEBACK_ERROR, errno);
-            scene.awaitState(State.FAILING);
+            scene.awaitState(State.FAILED);
             scene.disk.heal();
 
             scene.assertNewSnapshotsWork();
