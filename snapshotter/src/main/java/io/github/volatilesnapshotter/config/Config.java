@@ -126,7 +126,7 @@ public record Config(
                 new Grpc(Set.of(0), 8, 256, 90_000, 10_000),
                 new VolatileUppers(true, VolatileUppers.OnSick.DURABLE),
                 new Layers(120_000),
-                new Watch(1_000, 10_000, 5_000),
+                new Watch(1_000, 10_000, 10_000),
                 new Poison(Poison.Mode.KILL),
                 new Containerd(Optional.empty(), 10_000, 30_000),
                 new Metrics(Optional.empty()),

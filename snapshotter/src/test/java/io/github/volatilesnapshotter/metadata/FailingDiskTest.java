@@ -186,7 +186,11 @@ final class FailingDiskTest {
             assertThat(store.all()).isEqualTo(before);
         }
         Files.delete(filler);
-        try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file)) {
+        // The closed store has left its file open, and so locked, to the end of the process.
+        Path found = Files.createDirectory(directory.resolve("found")).resolve("metadata.db");
+        run("cp", file.toString(), found.toString());
+        run("cp", file + "-wal", found + "-wal");
+        try (SqliteSnapshotStore store = SqliteSnapshotStore.open(found)) {
             List<SnapshotRecord> after = store.all();
             assertThat(after).isNotEmpty();
             assertThat(store.find("durable")).isPresent();

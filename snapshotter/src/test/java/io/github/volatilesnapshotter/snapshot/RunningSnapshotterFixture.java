@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeoutException;
 
@@ -27,6 +28,10 @@ import java.util.concurrent.TimeoutException;
 final class RunningSnapshotterFixture implements AutoCloseable {
     private final SnapshotterSettings settings;
     final List<Poisoning> poisonings = new CopyOnWriteArrayList<>();
+
+    /** When the first poison of each key was told, which is after it was recorded; as {@link System#nanoTime}. */
+    final Map<String, Long> poisonedNanos = new ConcurrentHashMap<>();
+
     private RunningSnapshotter running;
 
     /** @param directory on the filesystem to use; {@code root} and {@code state} are made below it */
@@ -56,7 +61,12 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     }
 
     void start() throws Exception {
-        running = RunningSnapshotter.start(settings, new Metrics(), poisonings::add);
+        running = RunningSnapshotter.start(settings, new Metrics(), this::poisoned);
+    }
+
+    private void poisoned(Poisoning poisoning) {
+        poisonedNanos.putIfAbsent(poisoning.key(), System.nanoTime());
+        poisonings.add(poisoning);
     }
 
     /** As SIGTERM does: mounts stay. */
