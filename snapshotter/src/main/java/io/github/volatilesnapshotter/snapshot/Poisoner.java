@@ -1,9 +1,12 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Niceness;
+import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.Poison;
 import io.github.volatilesnapshotter.metadata.RecordKind;
@@ -11,10 +14,12 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
@@ -68,6 +73,9 @@ final class Poisoner implements AutoCloseable {
             Thread.ofPlatform().name("poison-recorder").daemon().factory(),
             // After a stop: the next daemon finds it in the kernel.
             new ThreadPoolExecutor.DiscardPolicy());
+
+    /** Recorded, or known that it can't be. Bounded by the snapshots. */
+    private final BlockingQueue<Condemned> toTell = new LinkedBlockingQueue<>();
 
     /** Asked for and not begun. */
     private final AtomicReference<@Nullable FutureTask<Boolean>> wanted = new AtomicReference<>();
@@ -131,7 +139,8 @@ final class Poisoner implements AutoCloseable {
     /** As {@link #poison}, on this thread, and however long it takes. */
     void poisonAndWait(List<Verdict> verdicts) {
         if (condemn(verdicts)) {
-            var _ = recordAndTell();
+            var _ = record();
+            tell();
         }
     }
 
@@ -168,25 +177,78 @@ final class Poisoner implements AutoCloseable {
         if (first != null) {
             return first;
         }
-        recorder.execute(mine);
+        recorder.execute(() -> {
+            mine.run();
+            tell();
+        });
         return mine;
     }
 
     private boolean recordWanted() {
         wanted.set(null);
-        return recordAndTell();
+        try {
+            Niceness.goFirst();
+            return record();
+        } catch (SyscallException e) {
+            LOG.log(DEBUG, "a poison is recorded at the usual priority", "failure", e);
+            return record();
+        } finally {
+            takeShare();
+        }
+    }
+
+    /** What tells and logs, and threads that the listeners begin, are in no hurry that others should suffer from. */
+    private static void takeShare() {
+        try {
+            Niceness.takeShare();
+        } catch (SyscallException e) {
+            LOG.log(DEBUG, "the priority can't be set", "failure", e);
+        }
     }
 
     /** Returns true: it is recorded, or known that it can't be. */
-    private synchronized boolean recordAndTell() {
+    private synchronized boolean record() {
         Map<Long, Poison> fresh = Map.copyOf(untold);
         boolean isRecorded = recordAll();
         hasFailed = !isRecorded;
-        fresh.keySet().forEach(untold::remove);
-        fresh.forEach((id, poison) -> store.find((long) id)
-                .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
-                .ifPresent(snapshot -> tell(snapshot, poison)));
+        fresh.forEach((id, poison) -> {
+            untold.remove(id);
+            store.find((long) id)
+                    .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
+                    .ifPresent(snapshot -> toTell.add(new Condemned(snapshot, poison)));
+        });
         return true;
+    }
+
+    /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */
+    private void tell() {
+        List<Condemned> told = new ArrayList<>();
+        toTell.drainTo(told);
+        for (Condemned condemned : told) {
+            Poisoning poisoning = poisoning(condemned.snapshot(), condemned.poison());
+            listeners.forEach(listener -> listener.poisoned(poisoning));
+        }
+        told.forEach(Condemned::log);
+        told.forEach(condemned -> metrics.poisoned(condemned.poison().reason()));
+    }
+
+    /** One that was poisoned a moment ago. */
+    private record Condemned(SnapshotRecord snapshot, Poison poison) {
+        void log() {
+            LOG.log(
+                    WARNING,
+                    "poisoned",
+                    "key",
+                    snapshot.key(),
+                    "id",
+                    snapshot.id(),
+                    "reason",
+                    poison.reason(),
+                    "device",
+                    poison.device(),
+                    "errno",
+                    poison.errno());
+        }
     }
 
     /** Whether nothing of what was unrecorded is left so; tells nobody. */
@@ -292,26 +354,6 @@ final class Poisoner implements AutoCloseable {
 
     private static boolean canBePoisoned(SnapshotRecord snapshot) {
         return snapshot.kind() == RecordKind.ACTIVE && snapshot.poison() == null;
-    }
-
-    /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */
-    private void tell(SnapshotRecord snapshot, Poison poison) {
-        Poisoning poisoning = poisoning(snapshot, poison);
-        listeners.forEach(listener -> listener.poisoned(poisoning));
-        metrics.poisoned(poison.reason());
-        LOG.log(
-                WARNING,
-                "poisoned",
-                "key",
-                snapshot.key(),
-                "id",
-                snapshot.id(),
-                "reason",
-                poison.reason(),
-                "device",
-                poison.device(),
-                "errno",
-                poison.errno());
     }
 
     private static Poisoning poisoning(SnapshotRecord snapshot, Poison poison) {

@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.util.Optional;
@@ -285,6 +286,8 @@ final class ErrorEpochs implements AutoCloseable {
             return;
         }
         try {
+            // Begun by the watch, whose priority it would keep; what comes now takes long.
+            Niceness.takeShare();
             requireRecorded(look(epoch));
             diskCheck.run();
             sentinel.consumeError();
