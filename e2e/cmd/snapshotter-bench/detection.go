@@ -43,10 +43,11 @@ type detectionResult struct {
 	Kind string `json:"kind"`
 	Live int    `json:"live_snapshots"`
 	// Cold errors are each the first one after a start of the daemon.
-	Cold   bool   `json:"cold"`
-	Errors int    `json:"errors"`
-	Record spread `json:"record"`
-	Label  spread `json:"label"`
+	Cold   bool `json:"cold"`
+	Errors int  `json:"errors"`
+	// Record is measured while nobody asks, Label by a client that asks all the time: it and the answers keep two processors busy.
+	Record *spread `json:"record,omitempty"`
+	Label  *spread `json:"label,omitempty"`
 }
 
 type spread struct {
@@ -54,9 +55,19 @@ type spread struct {
 	MaxMilliseconds float64 `json:"max_ms"`
 }
 
-func spreadOf(durations []time.Duration) spread {
-	summary := summarize(durations)
-	return spread{summary, milliseconds(quantile(durations, 1))}
+// spreadOf is nil where nothing was measured.
+func spreadOf(durations []time.Duration) *spread {
+	if len(durations) == 0 {
+		return nil
+	}
+	return &spread{summarize(durations), milliseconds(quantile(durations, 1))}
+}
+
+func (s *spread) String() string {
+	if s == nil {
+		return "not measured"
+	}
+	return fmt.Sprintf("p50 %.2f p99 %.2f max %.2f ms", s.P50Milliseconds, s.P99Milliseconds, s.MaxMilliseconds)
 }
 
 // detected are the times of some errors.
@@ -75,7 +86,7 @@ func runDetection(ctx context.Context, arguments []string) (err error) {
 	flags := flag.NewFlagSet("detection", flag.ExitOnError)
 	flags.Var(&s.peers, "peer", "NAME=SOCKET of the daemon that is started, once")
 	flags.Var(&s.live, "live", "live volatile snapshots; several numbers are measured one after the other")
-	flags.IntVar(&s.errors, "errors", 50, "errors for each number of live snapshots, in one run of the daemon")
+	flags.IntVar(&s.errors, "errors", 50, "errors of each kind for each number of live snapshots, in one run of the daemon")
 	flags.IntVar(&s.cold, "cold", 10, "starts of the daemon with one error each, for each number of live snapshots")
 	flags.IntVar(&s.layers, "layers", 8, "layers below each upper")
 	flags.StringVar(&s.faultyDisk, "faulty-disk", "", "the script deploy/lib/faulty-disk")
@@ -121,7 +132,7 @@ func (s detectionSettings) measure(ctx context.Context, trace *errorTrace, live 
 	if err := summarizeDetection(cold, live, true); err != nil {
 		return err
 	}
-	all, err := s.oneStart(ctx, trace, live, s.errors)
+	all, err := s.oneStart(ctx, trace, live, 2*s.errors)
 	if err != nil {
 		return err
 	}
@@ -133,15 +144,14 @@ func summarizeDetection(all detected, live int, cold bool) error {
 		return nil
 	}
 	r := detectionResult{
-		Kind: "detection", Live: live, Cold: cold, Errors: len(all.record), Record: spreadOf(all.record), Label: spreadOf(all.label),
+		Kind: "detection", Live: live, Cold: cold, Errors: len(all.record) + len(all.label),
+		Record: spreadOf(all.record), Label: spreadOf(all.label),
 	}
 	what := "errors in one run"
 	if cold {
 		what = "first errors after a start"
 	}
-	return report(r, "%5d live, %3d %-26s: recorded p50 %.2f p99 %.2f max %.2f ms; label seen p50 %.2f p99 %.2f max %.2f ms",
-		live, r.Errors, what, r.Record.P50Milliseconds, r.Record.P99Milliseconds, r.Record.MaxMilliseconds,
-		r.Label.P50Milliseconds, r.Label.P99Milliseconds, r.Label.MaxMilliseconds)
+	return report(r, "%5d live, %3d %-26s: recorded %v; label seen %v", live, r.Errors, what, r.Record, r.Label)
 }
 
 // oneStart starts the daemon, makes errors and stops it.
@@ -156,15 +166,15 @@ func (s detectionSettings) oneStart(ctx context.Context, trace *errorTrace, live
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			one, err := s.oneError(ctx, d, trace, live, n)
+			one, err := s.oneError(ctx, d, trace, live, n, n%2 == 1)
 			if err != nil {
 				return err
 			}
 			all.add(one)
-			if err := report(detectionResult{
+			r := detectionResult{
 				Kind: "error", Live: live, Cold: n == 0, Errors: 1, Record: spreadOf(one.record), Label: spreadOf(one.label),
-			}, "%5d live, error %d: recorded after %.3f ms, label seen after %.3f ms", live, n+1,
-				milliseconds(one.record[0]), milliseconds(one.label[0])); err != nil {
+			}
+			if err := report(r, "%5d live, error %d: recorded %v; label seen %v", live, n+1, r.Record, r.Label); err != nil {
 				return err
 			}
 		}
@@ -173,8 +183,11 @@ func (s detectionSettings) oneStart(ctx context.Context, trace *errorTrace, live
 	return all, err
 }
 
-// oneError makes the live snapshots and lets a write to one of them fail, then removes them again.
-func (s detectionSettings) oneError(ctx context.Context, d *watchedDaemon, trace *errorTrace, live, n int) (times detected, err error) {
+// oneError makes the live snapshots and lets a write to one of them fail, then removes them again. It measures the label if asks is
+// true, else the record.
+func (s detectionSettings) oneError(
+	ctx context.Context, d *watchedDaemon, trace *errorTrace, live, n int, asks bool,
+) (times detected, err error) {
 	// Three errors within a minute count as a failing disk, which gets no volatile snapshots until it was quiet for five seconds.
 	if err := poll.Until(healthyBound, d.healthy); err != nil {
 		return detected{}, err
@@ -206,7 +219,11 @@ func (s detectionSettings) oneError(ctx context.Context, d *watchedDaemon, trace
 	}
 	d.forgetPoison()
 	seen := make(chan labelSeen, 1)
-	go func() { seen <- awaitLabel(ctx, d.peer, victim) }()
+	if asks {
+		go func() { seen <- awaitLabel(ctx, d.peer, victim) }()
+	} else {
+		seen <- labelSeen{}
+	}
 	if err := failWriteback(file); err != nil {
 		return detected{}, err
 	}
@@ -225,9 +242,12 @@ func (s detectionSettings) oneError(ctx context.Context, d *watchedDaemon, trace
 	}); err != nil {
 		return detected{}, err
 	}
+	if asks {
+		return detected{label: []time.Duration{label.at - first}}, nil
+	}
 	// The log has the wall clock.
 	recordedAt := monotonic() - time.Since(recorded.Local())
-	return detected{record: []time.Duration{recordedAt - first}, label: []time.Duration{label.at - first}}, nil
+	return detected{record: []time.Duration{recordedAt - first}}, nil
 }
 
 func (s detectionSettings) faulty(verb string) error {

@@ -23,14 +23,15 @@ type watchedDaemon struct {
 	mutex sync.Mutex
 	// state of the superblock, in the daemon's words.
 	state string
-	// poisonedAt is the wall clock of the first line that says that a snapshot is poisoned; zero if there was none.
+	// poisonedAt is when, by the wall clock, the first record was written that says that a snapshot is poisoned; zero if there was none.
 	poisonedAt time.Time
 }
 
 // logLine is what is used of one.
 type logLine struct {
-	Time    time.Time `json:"time"`
-	Message string    `json:"message"`
+	// RecordedAt is in lines about a poison.
+	RecordedAt time.Time `json:"recorded_at"`
+	Message    string    `json:"message"`
 }
 
 // startWatched starts the daemon and waits for its first answer. Its log also goes to a file.
@@ -80,7 +81,7 @@ func (d *watchedDaemon) follow(log io.Reader, copied io.Closer) {
 			d.state = state
 		}
 		if line.Message == "poisoned" && d.poisonedAt.IsZero() {
-			d.poisonedAt = line.Time
+			d.poisonedAt = line.RecordedAt
 		}
 		d.mutex.Unlock()
 	}

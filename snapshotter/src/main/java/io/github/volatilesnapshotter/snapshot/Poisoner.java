@@ -211,11 +211,12 @@ final class Poisoner implements AutoCloseable {
         Map<Long, Poison> fresh = Map.copyOf(untold);
         boolean isRecorded = recordAll();
         hasFailed = !isRecorded;
+        Instant now = Instant.now();
         fresh.forEach((id, poison) -> {
             untold.remove(id);
             store.find((long) id)
                     .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
-                    .ifPresent(snapshot -> toTell.add(new Condemned(snapshot, poison)));
+                    .ifPresent(snapshot -> toTell.add(new Condemned(snapshot, poison, now)));
         });
         return true;
     }
@@ -232,8 +233,12 @@ final class Poisoner implements AutoCloseable {
         told.forEach(condemned -> metrics.poisoned(condemned.poison().reason()));
     }
 
-    /** One that was poisoned a moment ago. */
-    private record Condemned(SnapshotRecord snapshot, Poison poison) {
+    /**
+     * One that was poisoned a moment ago.
+     *
+     * @param recordedAt when its record was written, or could not be
+     */
+    private record Condemned(SnapshotRecord snapshot, Poison poison, Instant recordedAt) {
         void log() {
             LOG.log(
                     WARNING,
@@ -247,7 +252,9 @@ final class Poisoner implements AutoCloseable {
                     "device",
                     poison.device(),
                     "errno",
-                    poison.errno());
+                    poison.errno(),
+                    "recorded_at",
+                    recordedAt);
         }
     }
 

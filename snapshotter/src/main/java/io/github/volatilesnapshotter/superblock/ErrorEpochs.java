@@ -210,10 +210,11 @@ final class ErrorEpochs implements AutoCloseable {
         } finally {
             lock.unlock();
         }
-        machine.epochBegan(errno);
         try {
             var _ = look(epoch);
         } finally {
+            // After the overlays were asked: what the state's listeners do and log can wait.
+            machine.epochBegan(errno);
             lock.lock();
             try {
                 isAttempted = false;

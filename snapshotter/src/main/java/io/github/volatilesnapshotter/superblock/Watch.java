@@ -124,6 +124,8 @@ public final class Watch implements AutoCloseable {
             woken.drain();
         }
         if (readable.size() > (isWoken ? 1 : 0)) {
+            // Before what was said is read: asking takes a microsecond, and reading as long as all that follows.
+            superblock.ask();
             listen();
         }
         probeIfDue();

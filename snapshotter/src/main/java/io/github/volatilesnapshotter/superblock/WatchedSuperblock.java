@@ -209,6 +209,11 @@ public final class WatchedSuperblock implements AutoCloseable {
                 "device " + device + " is " + machine.state().word() + ": " + machine.reason(), device, errno, null);
     }
 
+    /** Asks the sentinel, and begins an epoch if it has an error to report. Never waits for the disk. */
+    void ask() {
+        var _ = epochs.notice();
+    }
+
     /**
      * The kernel has traced failed writebacks on this superblock, or on its block device. The event precedes the error's mark on the
      * superblock by some instructions of another processor: the sentinel is asked until it knows, for at most {@value
