@@ -87,7 +87,8 @@ class PoisonTest {
                     Category.FAILED_PRECONDITION,
                     "poisoned",
                     () -> snapshotter.commit("layer", "default/1/before", "", Map.of(), Cancellation.NEVER));
-            await().atMost(BOUND).untilAsserted(() -> assertThat(fixture.poisonings).hasSize(1));
+            await().atMost(BOUND)
+                    .untilAsserted(() -> assertThat(fixture.poisonings).hasSize(1));
             assertThat(fixture.poisonings.getFirst().clientKey()).isEqualTo("before");
             assertThat(fixture.poisonings.getFirst().device()).isEqualTo(disk.number());
 
