@@ -12,7 +12,7 @@ import java.util.List;
  * Names the files that lost a write, in the log and in the records of the snapshots that were poisoned for it. This is diagnosis: the
  * kernel condemns every volatile overlay on the superblock, whosever file it was.
  *
- * <p>Called on a thread on which it may wait for the disk.
+ * <p>One thread at a time, which may wait for the disk.
  */
 final class DamageReports {
     private static final System.Logger LOG = System.getLogger(DamageReports.class.getName());
@@ -22,6 +22,7 @@ final class DamageReports {
     private final FailedFiles failedFiles;
     private final DamagedFiles damagedFiles;
     private final Poisoner poisoner;
+    private final SaidLately saidLately = new SaidLately(System::nanoTime);
 
     DamageReports(Layout layout, Uppers uppers, FailedFiles failedFiles, DamagedFiles damagedFiles, Poisoner poisoner) {
         this.layout = layout;
@@ -40,8 +41,11 @@ final class DamageReports {
                         !(file instanceof FailedFiles.Found.At at && at.path().equals(ownCheck)))
                 .toList();
         List<String> files = damagedFiles.describe(found);
+        List<String> unsaid = saidLately.fresh(files);
+        if (!unsaid.isEmpty()) {
+            LOG.log(WARNING, "files that lost a write", "files", unsaid);
+        }
         if (!files.isEmpty()) {
-            LOG.log(WARNING, "files that lost a write", "files", files);
             poisoner.nameFiles(files);
         }
     }

@@ -60,10 +60,11 @@ final class Inquiry {
     }
 
     /**
-     * To be called once the record of a new snapshot is there: an epoch that began after its witness was opened, and looked
-     * before that, missed it.
+     * To be called once the record of a new snapshot is there: an epoch that began after its overlay was mounted or its witness
+     * opened, and looked before that, missed it.
      */
     void lookAtNew(long id) {
+        ask(id);
         var _ = poisonWitnessesOfEpoch(List.of(id), Errno.EIO);
     }
 

@@ -215,10 +215,15 @@ final class Poisoner implements AutoCloseable {
         fresh.forEach((id, poison) -> {
             untold.remove(id);
             store.find((long) id)
-                    .filter(snapshot -> !isRecorded || poison.equals(snapshot.poison()))
+                    .filter(snapshot -> !isRecorded || isRecordOf(poison, snapshot.poison()))
                     .ifPresent(snapshot -> toTell.add(new Condemned(snapshot, poison, now)));
         });
         return true;
+    }
+
+    /** Files may have been named meanwhile. */
+    private static boolean isRecordOf(Poison poison, @Nullable Poison recorded) {
+        return recorded != null && poison.withFiles(List.of()).equals(recorded.withFiles(List.of()));
     }
 
     /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */

@@ -213,8 +213,10 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     /** Told of each new state of the superblock, and at once of the one it is in, with device and reason for people; must not wait. */
     public void onState(BiConsumer<State, String> told) {
-        stateListeners.add(told);
-        told.accept(superblock.state(), condition(superblock.state(), superblock.reason()));
+        superblock.tellState((state, reason) -> {
+            stateListeners.add(told);
+            told.accept(state, condition(state, reason));
+        });
     }
 
     private String condition(State state, String reason) {

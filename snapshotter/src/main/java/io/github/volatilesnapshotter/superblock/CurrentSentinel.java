@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.superblock;
 
+import static java.lang.System.Logger.Level.WARNING;
+
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -17,6 +19,8 @@ import org.jspecify.annotations.Nullable;
  * the start, then whoever clears an epoch.
  */
 final class CurrentSentinel implements AutoCloseable {
+    private static final System.Logger LOG = System.getLogger(CurrentSentinel.class.getName());
+
     /** Mounts that are tried in a row while new errors keep coming. */
     private static final int MAX_TRIES = 3;
 
@@ -81,6 +85,7 @@ final class CurrentSentinel implements AutoCloseable {
                 }
                 refused = e;
             }
+            LOG.log(WARNING, "an unseen writeback error is cleared", "device", device);
             consumeError();
             metrics.unseenErrorCleared();
         }

@@ -58,6 +58,7 @@ final class ErrorEpochs implements AutoCloseable {
     /** Guarded by {@link #lock}, as what follows. */
     private @Nullable ErrorEpoch open;
 
+    private boolean isClosed;
     private long begun;
     private boolean isAttempted;
     private int failedAttempts;
@@ -198,7 +199,8 @@ final class ErrorEpochs implements AutoCloseable {
         lock.lock();
         try {
             // Between the question and the lock the epoch may have begun, or even ended.
-            if (open != null || sentinel.error().isEmpty()) {
+            // After a stop there is no sentinel to ask, which is no error.
+            if (isClosed || open != null || sentinel.error().isEmpty()) {
                 return;
             }
             begun++;
@@ -212,9 +214,9 @@ final class ErrorEpochs implements AutoCloseable {
         }
         try {
             var _ = look(epoch);
-        } finally {
             // After the overlays were asked: what the state's listeners do and log can wait.
             machine.epochBegan(errno);
+        } finally {
             lock.lock();
             try {
                 isAttempted = false;
@@ -379,6 +381,12 @@ final class ErrorEpochs implements AutoCloseable {
     /** Leaves the sentinel mounted: it watches until the next daemon comes. Waits a bounded time for an attempt that is under way. */
     @Override
     public void close() {
+        lock.lock();
+        try {
+            isClosed = true;
+        } finally {
+            lock.unlock();
+        }
         clearing.shutdown();
         try {
             if (!clearing.awaitTermination(STOP_WAIT_MILLIS, TimeUnit.MILLISECONDS)) {

@@ -7,6 +7,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
 import org.jspecify.annotations.Nullable;
@@ -40,8 +41,14 @@ final class StateMachine {
 
     private final Deque<Long> epochBegins = new ArrayDeque<>();
     private State state = State.HEALTHY;
-    private String reason = "";
     private boolean isEpochOpen;
+
+    /** Of the last epoch, the last probe that hung, and of whatever last made it healthy. */
+    private String errorReason = "";
+
+    private String hangReason = "";
+    private String healthyReason = "";
+
     private @Nullable Failure uncleared;
     private boolean areMany;
     private long lastErrorNanos;
@@ -61,7 +68,17 @@ final class StateMachine {
 
     /** Why the state is what it is; empty while it is healthy since the start. */
     synchronized String reason() {
-        return reason;
+        return switch (state) {
+            case HUNG -> hangReason;
+            case FAILED -> failure().map(Failure::reason).orElseThrow();
+            case FAILING, ERRORING -> errorReason;
+            case HEALTHY -> healthyReason;
+        };
+    }
+
+    /** Tells the state and its reason between two transitions: neither is one missed nor are they told in another order. */
+    synchronized void tell(BiConsumer<State, String> told) {
+        told.accept(state, reason());
     }
 
     /** Why nothing can be written, as long as that is so. */
@@ -79,16 +96,17 @@ final class StateMachine {
         }
         if (epochBegins.size() >= MANY_EPOCHS) {
             areMany = true;
-            settle("writeback error " + errno.name() + ", epoch " + epochBegins.size() + " within a minute");
+            errorReason = "writeback error " + errno.name() + ", epoch " + epochBegins.size() + " within a minute";
         } else {
-            settle("writeback error " + errno.name());
+            errorReason = "writeback error " + errno.name();
         }
+        settle("");
     }
 
     /** An attempt to end the epoch failed: the disk still does not store data. */
     synchronized void clearingFailed(Errno errno, String cause) {
         uncleared = new Failure("a writeback error can't be cleared: " + cause, errno, false);
-        settle(uncleared.reason());
+        settle("");
     }
 
     synchronized void epochEnded() {
@@ -106,12 +124,13 @@ final class StateMachine {
     synchronized void probeFailed(Failure found) {
         failure = found;
         isHung = false;
-        settle(found.reason());
+        settle("");
     }
 
     synchronized void probeHangs(long millis) {
         isHung = true;
-        settle("a write probe has not come back for " + millis + " ms");
+        hangReason = "a write probe has not come back for " + millis + " ms";
+        settle("");
     }
 
     /** Lets time pass: quiet ends what errors began. */
@@ -119,7 +138,8 @@ final class StateMachine {
         settle("no writeback error for " + QUIET_SECONDS + " s");
     }
 
-    private void settle(String cause) {
+    /** @param recovery why it is healthy, if it is now */
+    private void settle(String recovery) {
         if (areMany && !isEpochOpen && nanoTime.getAsLong() - lastErrorNanos >= QUIET_NANOS) {
             areMany = false;
             // What comes now is judged anew: one error is one error again.
@@ -127,10 +147,12 @@ final class StateMachine {
         }
         State now = worst();
         if (now != state) {
-            Transition transition = new Transition(device, state, now, cause, Instant.now());
+            State before = state;
             state = now;
-            reason = cause;
-            listener.accept(transition);
+            if (now == State.HEALTHY) {
+                healthyReason = recovery;
+            }
+            listener.accept(new Transition(device, before, now, reason(), Instant.now()));
         }
     }
 

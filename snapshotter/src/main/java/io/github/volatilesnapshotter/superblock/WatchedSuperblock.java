@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.superblock;
 
+import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
@@ -17,6 +18,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BiConsumer;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
@@ -157,6 +159,11 @@ public final class WatchedSuperblock implements AutoCloseable {
         return machine.reason();
     }
 
+    /** Tells the state and its reason between two changes of it, so that whoever begins to listen here misses none; must not wait. */
+    public void tellState(BiConsumer<State, String> told) {
+        machine.tell(told);
+    }
+
     /** Epochs so far. One that began while a witness was open is an error that this witness reports. */
     public long epochs() {
         return epochs.begun();
@@ -273,6 +280,13 @@ public final class WatchedSuperblock implements AutoCloseable {
         SuperblockListener told = listener;
         if (failure.get().isGone() && !isGoneTold && told != null) {
             isGoneTold = true;
+            LOG.log(
+                    ERROR,
+                    "the filesystem has stopped: it must be unmounted with everything on it, checked and mounted again",
+                    "device",
+                    device,
+                    "reason",
+                    failure.get().reason());
             told.gone(failure.get());
         }
     }
@@ -362,7 +376,7 @@ public final class WatchedSuperblock implements AutoCloseable {
         for (int tries = 0; tries < MAX_TRIES; tries++) {
             try {
                 mounter.mount(layers, true, target);
-                return VolatileOverlay.at(target);
+                return openedOrDetached(target);
             } catch (SyscallException e) {
                 // EIO and not the error's own errno: ovl_fill_super answers EIO to any unseen error.
                 if (!e.errno().is(Errno.EIO)) {
@@ -382,6 +396,20 @@ public final class WatchedSuperblock implements AutoCloseable {
                 device,
                 Errno.EIO,
                 refused);
+    }
+
+    /** A mount that can't be opened, for want of descriptors, would be left to nobody. */
+    private static VolatileOverlay openedOrDetached(Path target) throws SyscallException {
+        try {
+            return VolatileOverlay.at(target);
+        } catch (SyscallException e) {
+            try {
+                VolatileOverlay.detach(target);
+            } catch (SyscallException detaching) {
+                e.addSuppressed(detaching);
+            }
+            throw e;
+        }
     }
 
     /** Leaves the sentinel mounted: it watches until the next daemon comes. */

@@ -92,7 +92,7 @@ final class WriteProbe implements AutoCloseable {
 
     private void loop() {
         while (awaitWish()) {
-            Optional<Failure> failure = attempt.run();
+            Optional<Failure> failure = tried();
             lock.lock();
             try {
                 isRunning = false;
@@ -104,6 +104,16 @@ final class WriteProbe implements AutoCloseable {
             ended.run();
         }
         attempt.end();
+    }
+
+    /** A fault of ours is no failure of the disk, and must not end the probe, which would look like a disk that hangs. */
+    private Optional<Failure> tried() {
+        try {
+            return attempt.run();
+        } catch (RuntimeException e) {
+            LOG.log(WARNING, "a write probe could not be made", "failure", e);
+            return Optional.empty();
+        }
     }
 
     /** False once closed. */

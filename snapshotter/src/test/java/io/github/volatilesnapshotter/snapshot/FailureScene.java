@@ -125,7 +125,10 @@ final class FailureScene<D extends Disk> implements AutoCloseable {
     void assertBothPoisoned(PoisonReason reason, Errno errno) throws SnapshotException {
         assertPoisoned(CONTAINER, reason, errno);
         assertPoisoned(LAYER, reason, errno);
-        assertThat(fixture.poisonings).extracting(Poisoning::clientKey).contains("container", "extract-layer");
+        await().atMost(BOUND)
+                .untilAsserted(() -> assertThat(fixture.poisonings)
+                        .extracting(Poisoning::clientKey)
+                        .contains("container", "extract-layer"));
     }
 
     /** Asks the kernel anew, by Mounts and by the sync of a Commit: what is not found now is not there. */

@@ -87,7 +87,8 @@ class PoisonTest {
                     Category.FAILED_PRECONDITION,
                     "poisoned",
                     () -> snapshotter.commit("layer", "default/1/before", "", Map.of(), Cancellation.NEVER));
-            assertThat(fixture.poisonings).hasSize(1);
+            await().atMost(BOUND)
+                    .untilAsserted(() -> assertThat(fixture.poisonings).hasSize(1));
             assertThat(fixture.poisonings.getFirst().clientKey()).isEqualTo("before");
             assertThat(fixture.poisonings.getFirst().device()).isEqualTo(disk.number());
 
@@ -215,7 +216,10 @@ class PoisonTest {
             fixture.start();
             assertThat(isPoisoned(fixture, "default/1/container")).isTrue();
             assertThat(isPoisoned(fixture, "extract-1")).isTrue();
-            assertThat(fixture.poisonings).extracting(Poisoning::clientKey).contains("container");
+            await().atMost(BOUND)
+                    .untilAsserted(() -> assertThat(fixture.poisonings)
+                            .extracting(Poisoning::clientKey)
+                            .contains("container"));
             container(fixture, "default/2/after");
             assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
         }

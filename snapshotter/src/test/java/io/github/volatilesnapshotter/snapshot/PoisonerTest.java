@@ -8,9 +8,11 @@ import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metadata.Upper;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import java.lang.reflect.Proxy;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.List;
@@ -20,6 +22,7 @@ import java.util.concurrent.CompletionException;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -64,9 +67,11 @@ class PoisonerTest {
     void poison_is_recorded_before_anybody_is_told() {
         assertThat(poisoner.poison(List.of(lostWrite(1), lostWrite(2)))).isTrue();
 
-        assertThat(told).hasSize(2);
+        // Told a moment after it was recorded, on another thread.
+        await().untilAsserted(() -> assertThat(told).hasSize(2));
         assertThat(wereRecorded).containsOnly(true);
         assertThat(poisoner.poison(List.of(lostWrite(1)))).isTrue();
+        poisoner.close();
         assertThat(told).hasSize(2);
     }
 
@@ -92,7 +97,36 @@ class PoisonerTest {
         await().untilAsserted(() -> assertThat(told).hasSize(1));
         assertThat(wereRecorded).containsExactly(true);
         assertThat(poisoner.poison(List.of(lostWrite(2)))).isTrue();
-        assertThat(told).hasSize(2);
+        await().untilAsserted(() -> assertThat(told).hasSize(2));
+    }
+
+    @Test
+    void a_poison_whose_files_are_named_at_once_is_told_all_the_same() {
+        try (Poisoner naming = new Poisoner(store, new Metrics());
+                Poisoner interrupted =
+                        new Poisoner(afterItsFirstRecord(() -> naming.nameFiles(List.of("file"))), new Metrics())) {
+            interrupted.addListener(told::add);
+
+            assertThat(interrupted.poison(List.of(lostWrite(1)))).isTrue();
+
+            await().untilAsserted(() -> assertThat(told).hasSize(1));
+        }
+        assertThat(snapshot("1").poison())
+                .isNotNull()
+                .satisfies(poison -> assertThat(poison.files()).containsExactly("file"));
+    }
+
+    /** The store, in which something else happens between the record and what its writer does next. */
+    private SnapshotStore afterItsFirstRecord(Runnable other) {
+        AtomicBoolean isFirst = new AtomicBoolean(true);
+        return (SnapshotStore) Proxy.newProxyInstance(
+                SnapshotStore.class.getClassLoader(), new Class<?>[] {SnapshotStore.class}, (_, method, arguments) -> {
+                    Object result = method.invoke(store, arguments);
+                    if (method.getName().equals("orderedNow") && isFirst.getAndSet(false)) {
+                        other.run();
+                    }
+                    return result;
+                });
     }
 
     private CompletableFuture<Void> hangingWriter() throws InterruptedException {

@@ -1,13 +1,16 @@
 package io.github.volatilesnapshotter.superblock;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Errno;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 
 class StateMachineTest {
     private static final Failure READ_ONLY = new Failure("the filesystem is read-only", Errno.EROFS, false);
@@ -111,6 +114,45 @@ class StateMachineTest {
         assertThat(machine.failure()).isEmpty();
         machine.epochEnded();
         assertThat(machine.state()).isEqualTo(State.HEALTHY);
+    }
+
+    @Test
+    void the_reason_is_that_of_the_present_state_and_not_what_ended_a_worse_one() {
+        oneEpoch();
+        oneEpoch();
+        machine.epochBegan(Errno.ENOSPC);
+        machine.clearingFailed(Errno.EIO, "fsync: EIO");
+        machine.probeHangs(5_000);
+        machine.probeSucceeded();
+        assertThat(transitions.getLast().to()).isEqualTo(State.FAILED);
+        assertThat(transitions.getLast().reason()).contains("can't be cleared: fsync: EIO");
+
+        machine.probeFailed(READ_ONLY);
+        assertThat(machine.reason()).as("as its errno").isEqualTo(READ_ONLY.reason());
+        machine.probeSucceeded();
+        machine.epochEnded();
+        assertThat(transitions.getLast().to()).isEqualTo(State.FAILING);
+        assertThat(transitions.getLast().reason()).isEqualTo("writeback error ENOSPC, epoch 3 within a minute");
+        assertThat(machine.reason()).isEqualTo(transitions.getLast().reason());
+
+        pass(StateMachine.QUIET_SECONDS);
+        assertThat(transitions.getLast().to()).isEqualTo(State.HEALTHY);
+        assertThat(machine.reason()).contains("no writeback error");
+    }
+
+    @Test
+    @Timeout(30)
+    void nothing_changes_while_somebody_who_begins_to_listen_is_told() throws Exception {
+        AtomicReference<Thread> changing = new AtomicReference<>();
+        machine.tell((state, reason) -> {
+            Thread thread = Thread.ofPlatform().start(() -> machine.epochBegan(Errno.EIO));
+            changing.set(thread);
+            await().untilAsserted(() -> assertThat(thread.getState()).isEqualTo(Thread.State.BLOCKED));
+            assertThat(state).isEqualTo(State.HEALTHY);
+            assertThat(transitions).isEmpty();
+        });
+        changing.get().join();
+        assertThat(states()).containsExactly(State.ERRORING);
     }
 
     @Test
