@@ -43,7 +43,10 @@ final class Admission {
                 metrics.placedElsewhere();
                 yield Role.DURABLE;
             }
-            case REFUSE -> throw superblock.unavailable();
+            case REFUSE -> {
+                superblock.requireState(State::takesVolatile);
+                yield role; // it has recovered since it was asked
+            }
         };
     }
 

@@ -139,7 +139,7 @@ final class Poisoner implements AutoCloseable {
     /** As {@link #poison}, on this thread, and however long it takes. */
     void poisonAndWait(List<Verdict> verdicts) {
         if (condemn(verdicts)) {
-            var _ = record();
+            record();
             tell();
         }
     }
@@ -170,9 +170,9 @@ final class Poisoner implements AutoCloseable {
         }
     }
 
-    /** One that has not begun: it finds all that was known before this call. */
+    /** One that has not begun: it finds all that was known before this call. Gives true: it is recorded, or known that it can't be. */
     private Future<Boolean> recording() {
-        FutureTask<Boolean> mine = new FutureTask<>(this::recordWanted);
+        FutureTask<Boolean> mine = new FutureTask<>(this::recordWanted, true);
         FutureTask<Boolean> first = wanted.compareAndExchange(null, mine);
         if (first != null) {
             return first;
@@ -184,30 +184,34 @@ final class Poisoner implements AutoCloseable {
         return mine;
     }
 
-    private boolean recordWanted() {
+    private void recordWanted() {
         wanted.set(null);
+        setPriority(Niceness::goFirst);
         try {
-            Niceness.goFirst();
-            return record();
-        } catch (SyscallException e) {
-            LOG.log(DEBUG, "a poison is recorded at the usual priority", "failure", e);
-            return record();
+            record();
         } finally {
-            takeShare();
+            // What tells and logs, and threads that the listeners begin, are in no hurry that others should suffer
+            // from.
+            setPriority(Niceness::takeShare);
         }
     }
 
-    /** What tells and logs, and threads that the listeners begin, are in no hurry that others should suffer from. */
-    private static void takeShare() {
+    /** Without the right to it everything is done all the same, at the priority that the thread has. */
+    private static void setPriority(Priority priority) {
         try {
-            Niceness.takeShare();
+            priority.set();
         } catch (SyscallException e) {
             LOG.log(DEBUG, "the priority can't be set", "failure", e);
         }
     }
 
-    /** Returns true: it is recorded, or known that it can't be. */
-    private synchronized boolean record() {
+    @FunctionalInterface
+    private interface Priority {
+        void set() throws SyscallException;
+    }
+
+    /** Afterwards it is recorded, or known that it can't be. */
+    private synchronized void record() {
         Map<Long, Poison> fresh = Map.copyOf(untold);
         boolean isRecorded = recordAll();
         hasFailed = !isRecorded;
@@ -218,7 +222,6 @@ final class Poisoner implements AutoCloseable {
                     .filter(snapshot -> !isRecorded || isRecordOf(poison, snapshot.poison()))
                     .ifPresent(snapshot -> toTell.add(new Condemned(snapshot, poison, now)));
         });
-        return true;
     }
 
     /** Files may have been named meanwhile. */

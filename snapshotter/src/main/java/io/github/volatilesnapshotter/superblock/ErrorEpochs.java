@@ -5,13 +5,12 @@ import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Errno;
-import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.util.Optional;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -48,7 +47,7 @@ final class ErrorEpochs implements AutoCloseable {
     private final StateMachine machine;
     private final Metrics metrics;
     private final Runnable wake;
-    private final ExecutorService clearing;
+    private final ThreadPoolExecutor clearing;
 
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
@@ -78,8 +77,16 @@ final class ErrorEpochs implements AutoCloseable {
         this.machine = machine;
         this.metrics = metrics;
         this.wake = wake;
-        this.clearing = Executors.newSingleThreadExecutor(
+        // One attempt at a time is asked for.
+        this.clearing = new ThreadPoolExecutor(
+                1,
+                1,
+                0,
+                TimeUnit.SECONDS,
+                new LinkedBlockingQueue<>(1),
                 Thread.ofPlatform().name("superblock-clear-" + device).daemon().factory());
+        // Not by the watch, whose priority it would inherit.
+        clearing.prestartCoreThread();
     }
 
     void setListener(SuperblockListener told) {
@@ -232,11 +239,12 @@ final class ErrorEpochs implements AutoCloseable {
     void clearIfDue() {
         lock.lock();
         try {
-            if (open == null || isAttempted || System.nanoTime() - nextAttemptNanos < 0) {
+            ErrorEpoch epoch = open;
+            if (epoch == null || isAttempted || System.nanoTime() - nextAttemptNanos < 0) {
                 return;
             }
             isAttempted = true;
-            clearing.execute(this::attempt);
+            clearing.execute(() -> attempt(epoch));
         } catch (RejectedExecutionException e) {
             LOG.log(INFO, "an epoch stays open: the watch has ended", "device", device);
         } finally {
@@ -283,14 +291,8 @@ final class ErrorEpochs implements AutoCloseable {
     }
 
     @SuppressWarnings("CatchingUnchecked") // whatever happens, it is tried again
-    private void attempt() {
-        ErrorEpoch epoch = open;
-        if (epoch == null) {
-            return;
-        }
+    private void attempt(ErrorEpoch epoch) {
         try {
-            // Begun by the watch, whose priority it would keep; what comes now takes long.
-            Niceness.takeShare();
             requireRecorded(look(epoch));
             diskCheck.run();
             sentinel.consumeError();
@@ -326,12 +328,11 @@ final class ErrorEpochs implements AutoCloseable {
         lock.lock();
         try {
             isFirst = failedAttempts == 0;
-            long pauseMillis = FIRST_PAUSE_MILLIS << Math.min(failedAttempts, Integer.SIZE);
+            long pauseMillis =
+                    Math.min(FIRST_PAUSE_MILLIS << Math.min(failedAttempts, Byte.SIZE), LONGEST_PAUSE_MILLIS);
             failedAttempts++;
             lastAttemptNanos = System.nanoTime();
-            nextAttemptNanos = lastAttemptNanos
-                    + TimeUnit.MILLISECONDS.toNanos(
-                            pauseMillis <= 0 ? LONGEST_PAUSE_MILLIS : Math.min(pauseMillis, LONGEST_PAUSE_MILLIS));
+            nextAttemptNanos = lastAttemptNanos + TimeUnit.MILLISECONDS.toNanos(pauseMillis);
             isAttempted = false;
             changed.signalAll();
         } finally {

@@ -3,8 +3,6 @@ package io.github.volatilesnapshotter.superblock;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Device;
-import io.github.volatilesnapshotter.linux.Niceness;
-import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.util.ArrayList;
 import java.util.List;
@@ -15,7 +13,7 @@ import java.util.function.Consumer;
 
 /**
  * Has failed writebacks named, on a thread of its own: finding a name may read from the disk that fails, and nothing else shall wait for
- * that. The thread ends when it has nothing to do. Thread-safe.
+ * that. Thread-safe.
  */
 final class FailureNames implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(FailureNames.class.getName());
@@ -23,7 +21,6 @@ final class FailureNames implements AutoCloseable {
     /** Kept while names are being found; more are dropped: names are for people, who read sixteen. */
     private static final int MOST_WAITING = 256;
 
-    private static final long IDLE_SECONDS = 10;
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final Consumer<List<FailedWriteback>> name;
@@ -36,13 +33,14 @@ final class FailureNames implements AutoCloseable {
         this.thread = new ThreadPoolExecutor(
                 1,
                 1,
-                IDLE_SECONDS,
+                0,
                 TimeUnit.SECONDS,
                 new LinkedBlockingQueue<>(1),
                 Thread.ofPlatform().name("superblock-names-" + device).daemon().factory(),
                 // One waits already, and will find all that is waiting.
                 new ThreadPoolExecutor.DiscardPolicy());
-        thread.allowCoreThreadTimeOut(true);
+        // Not by the watch, whose priority it would inherit.
+        thread.prestartCoreThread();
         metrics.queueLength("failure_names", this::length);
     }
 
@@ -68,10 +66,8 @@ final class FailureNames implements AutoCloseable {
             return;
         }
         try {
-            // The thread is the watch's child, which goes first.
-            Niceness.takeShare();
             name.accept(failures);
-        } catch (SyscallException | RuntimeException e) {
+        } catch (RuntimeException e) {
             LOG.log(WARNING, "failed writebacks can't be named", "failure", e);
         }
     }

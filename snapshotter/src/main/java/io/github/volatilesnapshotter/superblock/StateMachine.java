@@ -10,6 +10,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 import java.util.function.LongSupplier;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -79,6 +80,16 @@ final class StateMachine {
     /** Tells the state and its reason between two transitions: neither is one missed nor are they told in another order. */
     synchronized void tell(BiConsumer<State, String> told) {
         told.accept(state, reason());
+    }
+
+    /** For whoever needs another state than the present one; state, reason and errno are of one moment. */
+    synchronized Optional<SuperblockUnavailableException> refusal(Predicate<State> fits) {
+        if (fits.test(state)) {
+            return Optional.empty();
+        }
+        Errno errno = failure().map(Failure::errno).orElse(Errno.EIO);
+        return Optional.of(new SuperblockUnavailableException(
+                "device " + device + " is " + state.word() + ": " + reason(), device, errno, null));
     }
 
     /** Why nothing can be written, as long as that is so. */

@@ -204,16 +204,10 @@ public final class WatchedSuperblock implements AutoCloseable {
      * @throws SuperblockUnavailableException with device, state, errno and reason
      */
     public void requireState(Predicate<State> fits) throws SuperblockUnavailableException {
-        if (!fits.test(machine.state())) {
-            throw unavailable();
+        Optional<SuperblockUnavailableException> refusal = machine.refusal(fits);
+        if (refusal.isPresent()) {
+            throw refusal.get();
         }
-    }
-
-    /** For whoever is refused because of the present state. */
-    public SuperblockUnavailableException unavailable() {
-        Errno errno = machine.failure().map(Failure::errno).orElse(Errno.EIO);
-        return new SuperblockUnavailableException(
-                "device " + device + " is " + machine.state().word() + ": " + machine.reason(), device, errno, null);
     }
 
     /** Asks the sentinel, and begins an epoch if it has an error to report. Never waits for the disk. */
@@ -327,40 +321,15 @@ public final class WatchedSuperblock implements AutoCloseable {
             long begun = epochs.begun();
             Fd directory = Fd.openDirectory(pool);
             // First opened, then asked: clean means that there was nothing unseen when the descriptor took its sample.
-            if (epochs.isClean() || isSynced(directory)) {
+            if (epochs.isClean()) {
                 return new Witness(directory, begun);
             }
             directory.close();
+            epochs.notice();
+            var _ = epochs.awaitClean(EPOCH_WAIT_MILLIS);
         }
         throw new SuperblockUnavailableException(
                 "writeback errors on device " + device + " keep coming", device, Errno.EIO, null);
-    }
-
-    /**
-     * While an epoch is open there is no clean sentinel to ask. If it can't be ended soon, then the descriptor's own sync brings its
-     * sample up to date: each overlay was asked when the epoch began.
-     */
-    private boolean isSynced(Fd directory) {
-        epochs.notice();
-        if (epochs.awaitClean(EPOCH_WAIT_MILLIS)) {
-            // Its sample is older than the end of the epoch: another descriptor is needed.
-            return false;
-        }
-        for (int tries = 0; tries < MAX_TRIES; tries++) {
-            try {
-                new Witness(directory, 0).sync();
-                return true;
-            } catch (SyscallException e) {
-                LOG.log(
-                        INFO,
-                        "syncfs reported a writeback error",
-                        "device",
-                        device,
-                        "errno",
-                        e.errno().name());
-            }
-        }
-        return false;
     }
 
     /**

@@ -250,49 +250,30 @@ class DaemonTest {
     }
 
     private Config below(Path place) {
-        return new Config(
-                place.resolve("root"),
-                place.resolve("state"),
-                config.address(),
-                config.grpc(),
-                config.volatileUppers(),
-                config.layers(),
-                config.watch(),
-                config.poison(),
-                config.containerd(),
-                config.metrics(),
-                config.usage(),
-                config.log());
+        return with(place.resolve("root"), place.resolve("state"), config.address(), config.metrics());
     }
 
     private Config at(Path socket) {
-        return new Config(
-                config.root(),
-                config.state(),
-                Optional.of(socket),
-                config.grpc(),
-                config.volatileUppers(),
-                config.layers(),
-                config.watch(),
-                config.poison(),
-                config.containerd(),
-                config.metrics(),
-                config.usage(),
-                config.log());
+        return with(config.root(), config.state(), Optional.of(socket), config.metrics());
     }
 
     private Config withMetrics(String address) {
+        Config.Metrics metrics = new Config.Metrics(Optional.of(ListenAddress.parse(address)));
+        return with(config.root(), config.state(), config.address(), metrics);
+    }
+
+    private Config with(Path root, Path state, Optional<Path> address, Config.Metrics metrics) {
         return new Config(
-                config.root(),
-                config.state(),
-                config.address(),
+                root,
+                state,
+                address,
                 config.grpc(),
                 config.volatileUppers(),
                 config.layers(),
                 config.watch(),
                 config.poison(),
                 config.containerd(),
-                new Config.Metrics(Optional.of(ListenAddress.parse(address))),
+                metrics,
                 config.usage(),
                 config.log());
     }
