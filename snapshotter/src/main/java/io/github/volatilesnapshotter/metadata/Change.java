@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.metadata;
 
+import java.util.List;
+
 /** One step of a transaction, already known to keep the records sound. */
 sealed interface Change {
     record Insert(SnapshotRecord record) implements Change {}
@@ -10,6 +12,9 @@ sealed interface Change {
             return !before.key().equals(after.key()) || before.parentId() != after.parentId();
         }
     }
+
+    /** The same poison for all of them: an error hits every upper of its superblock, and the sooner all are recorded the better. */
+    record PoisonAll(Poison poison, List<Replace> replacements) implements Change {}
 
     record Delete(SnapshotRecord record) implements Change {}
 }

@@ -1,6 +1,7 @@
 package io.github.volatilesnapshotter.metadata;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -80,6 +81,18 @@ final class ChangeSet implements SnapshotStore.Transaction {
         SnapshotRecord shared = strings.share(record);
         changes.add(new Change.Replace(before, shared));
         put(shared);
+    }
+
+    @Override
+    public void poison(Collection<Long> ids, Poison poison) {
+        List<Change.Replace> replacements = new ArrayList<>(ids.size());
+        for (long id : ids) {
+            SnapshotRecord before = existing(id);
+            SnapshotRecord after = before.withPoison(poison);
+            replacements.add(new Change.Replace(before, after));
+            put(after);
+        }
+        changes.add(new Change.PoisonAll(poison, replacements));
     }
 
     @Override

@@ -27,10 +27,15 @@ final class KeptStatement {
 
     /** For a statement that has to change one row. */
     void changeOneRow() throws SQLException {
+        changeRows(1);
+    }
+
+    /** For a statement that has to change so many rows. */
+    void changeRows(int expected) throws SQLException {
         int rows = prepared().executeUpdate();
-        if (rows != 1) {
+        if (rows != expected) {
             throw new SQLException(
-                    "changed " + rows + " rows instead of one: has another program written to the file?");
+                    "changed " + rows + " rows instead of " + expected + ": has another program written to the file?");
         }
     }
 

@@ -82,6 +82,7 @@ final class Mirror {
                     countChild(after.parentId(), 1);
                 }
             }
+            case Change.PoisonAll poisoned -> poisoned.replacements().forEach(this::apply);
             case Change.Delete(SnapshotRecord record) -> {
                 byId.remove(record.id());
                 byKey.remove(record.key());

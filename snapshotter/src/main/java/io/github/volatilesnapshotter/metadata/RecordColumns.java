@@ -9,6 +9,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** A record as the columns of table {@code snapshot}, and back. */
@@ -53,7 +55,21 @@ final class RecordColumns {
     static final String UPDATE_UNINDEXED = "UPDATE snapshot SET " + SET_UNINDEXED;
     static final String UPDATE_ALL = "UPDATE snapshot SET key = ?2, parent_id = ?4, " + SET_UNINDEXED;
 
+    /** Of all records whose ids are in a JSON array. */
+    static final String UPDATE_POISON = """
+            UPDATE snapshot SET
+            poison_reason = ?2, poison_errno = ?3, poison_device = ?4, poison_at_nanos = ?5, poison_files = ?6
+            WHERE id IN (SELECT value FROM json_each(?1))""";
+
     private RecordColumns() {}
+
+    /** For {@link #UPDATE_POISON}. */
+    static void bindPoisonOf(PreparedStatement statement, Stream<SnapshotRecord> records, Poison poison)
+            throws SQLException {
+        String ids = records.map(record -> Long.toString(record.id())).collect(Collectors.joining(",", "[", "]"));
+        statement.setString(1, ids);
+        bindPoison(statement, 2, poison);
+    }
 
     static void bind(PreparedStatement statement, SnapshotRecord record) throws SQLException {
         statement.setLong(ID, record.id());
@@ -69,7 +85,7 @@ final class RecordColumns {
         statement.setString(LABELS, lines(record.labels()));
         statement.setString(POOL, record.pool());
         bindUpper(statement, record.upper());
-        bindPoison(statement, record.poison());
+        bindPoison(statement, POISON, record.poison());
         bindUsage(statement, record.usage());
     }
 
@@ -85,16 +101,17 @@ final class RecordColumns {
         statement.setLong(UPPER + 4, upper.generation());
     }
 
-    private static void bindPoison(PreparedStatement statement, @Nullable Poison poison) throws SQLException {
+    private static void bindPoison(PreparedStatement statement, int first, @Nullable Poison poison)
+            throws SQLException {
         if (poison == null) {
-            bindNulls(statement, POISON, POISON_COLUMNS);
+            bindNulls(statement, first, POISON_COLUMNS);
             return;
         }
-        statement.setString(POISON, poison.reason());
-        statement.setString(POISON + 1, poison.errno());
-        statement.setString(POISON + 2, poison.device());
-        statement.setLong(POISON + 3, nanos(poison.at()));
-        statement.setString(POISON + 4, EscapedLines.join(poison.files()));
+        statement.setString(first, poison.reason());
+        statement.setString(first + 1, poison.errno());
+        statement.setString(first + 2, poison.device());
+        statement.setLong(first + 3, nanos(poison.at()));
+        statement.setString(first + 4, EscapedLines.join(poison.files()));
     }
 
     private static void bindUsage(PreparedStatement statement, @Nullable RecordedUsage usage) throws SQLException {

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
+import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Predicate;
@@ -112,6 +113,14 @@ public interface SnapshotStore extends AutoCloseable {
          *     stands on this very record
          */
         void replace(SnapshotRecord record);
+
+        /**
+         * Replaces the poison of all these records: one statement, and not one for each of them, which for a hundred takes ten
+         * times as long.
+         *
+         * @throws IllegalArgumentException if one of them does not exist
+         */
+        void poison(Collection<Long> ids, Poison poison);
 
         /**
          * Takes a record away.

@@ -50,6 +50,7 @@ final class SqliteFile implements AutoCloseable {
     private final KeptStatement insert;
     private final KeptStatement updateAll;
     private final KeptStatement updateUnindexed;
+    private final KeptStatement updatePoison;
     private final KeptStatement delete;
     private final KeptStatement reserveIds;
     private final KeptStatement countFlush;
@@ -65,11 +66,12 @@ final class SqliteFile implements AutoCloseable {
         insert = new KeptStatement(connection, RecordColumns.INSERT);
         updateAll = new KeptStatement(connection, RecordColumns.UPDATE_ALL);
         updateUnindexed = new KeptStatement(connection, RecordColumns.UPDATE_UNINDEXED);
+        updatePoison = new KeptStatement(connection, RecordColumns.UPDATE_POISON);
         delete = new KeptStatement(connection, "DELETE FROM snapshot WHERE id = ?1");
         reserveIds =
                 new KeptStatement(connection, "UPDATE store SET ids_reserved_through = max(ids_reserved_through, ?1)");
         countFlush = new KeptStatement(connection, "UPDATE store SET flushes = flushes + 1");
-        kept = List.of(begin, commit, insert, updateAll, updateUnindexed, delete, reserveIds, countFlush);
+        kept = List.of(begin, commit, insert, updateAll, updateUnindexed, updatePoison, delete, reserveIds, countFlush);
     }
 
     static SqliteFile open(Path file, Schema schema) throws MetadataException {
@@ -237,6 +239,11 @@ final class SqliteFile implements AutoCloseable {
         switch (change) {
             case Change.Insert(SnapshotRecord record) -> write(insert, record);
             case Change.Replace replace -> write(replace.movesInIndex() ? updateAll : updateUnindexed, replace.after());
+            case Change.PoisonAll(Poison poison, List<Change.Replace> replacements) -> {
+                RecordColumns.bindPoisonOf(
+                        updatePoison.prepared(), replacements.stream().map(Change.Replace::after), poison);
+                updatePoison.changeRows(replacements.size());
+            }
             case Change.Delete(SnapshotRecord record) -> {
                 delete.prepared().setLong(1, record.id());
                 delete.changeOneRow();

@@ -3,6 +3,9 @@ package io.github.volatilesnapshotter.snapshot;
 import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
+import static java.util.stream.Collectors.groupingBy;
+import static java.util.stream.Collectors.mapping;
+import static java.util.stream.Collectors.toList;
 
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Niceness;
@@ -274,10 +277,13 @@ final class Poisoner implements AutoCloseable {
         Map<Long, Poison> pending = Map.copyOf(unrecorded);
         try {
             int _ = store.<Integer, RuntimeException>orderedNow(transaction -> {
-                pending.forEach((id, poison) -> transaction
-                        .find((long) id)
-                        .filter(Poisoner::canBePoisoned)
-                        .ifPresent(snapshot -> transaction.replace(snapshot.withPoison(poison))));
+                Map<Poison, List<Long>> alike = pending.entrySet().stream()
+                        .filter(entry -> transaction
+                                .find((long) entry.getKey())
+                                .filter(Poisoner::canBePoisoned)
+                                .isPresent())
+                        .collect(groupingBy(Map.Entry::getValue, mapping(Map.Entry::getKey, toList())));
+                alike.forEach((poison, ids) -> transaction.poison(ids, poison));
                 return pending.size();
             });
         } catch (MetadataException e) {

@@ -187,6 +187,27 @@ abstract class SnapshotStoreKit {
     }
 
     @Test
+    void one_poison_is_recorded_of_many_and_of_none_else() throws Exception {
+        Poison poison = new Poison("writeback", "EIO", "8:1", SOME_TIME.minusNanos(3), List.of("etc/a\nb", ""));
+        write(transaction -> {
+            transaction.insert(active(1, "a", 0));
+            transaction.insert(active(2, "b", 0));
+        });
+        write(transaction -> {
+            transaction.insert(active(3, "c", 0));
+            transaction.poison(List.of(1L, 3L), poison);
+            transaction.poison(List.of(), poison);
+            assertThat(transaction.find("c")).contains(active(3, "c", 0).withPoison(poison));
+        });
+        assertThat(store.all())
+                .containsExactly(
+                        active(1, "a", 0).withPoison(poison),
+                        active(2, "b", 0),
+                        active(3, "c", 0).withPoison(poison));
+        refused(transaction -> transaction.poison(List.of(1L, 4L), poison), "there is no snapshot 4");
+    }
+
+    @Test
     void all_is_a_copy_that_later_writes_do_not_touch() throws Exception {
         write(transaction -> transaction.insert(active(1, "a", 0)));
         List<SnapshotRecord> before = store.all();

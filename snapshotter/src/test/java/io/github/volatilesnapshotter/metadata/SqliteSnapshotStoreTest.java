@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.metadata;
 
 import static io.github.volatilesnapshotter.metadata.Records.active;
 import static io.github.volatilesnapshotter.metadata.Records.committed;
+import static java.util.Objects.requireNonNull;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
@@ -62,15 +63,17 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
                 .withUpdatedAt(Records.SOME_TIME.plusNanos(1))
                 .withPoison(new Poison("crash", "", "8:1", Records.SOME_TIME, List.of("a\nb", "c")));
         SnapshotRecord view = active(3, "view", 1).withUpper(null).withKind(RecordKind.VIEW);
+        SnapshotRecord poisonedWithOthers = active(4, "b", 1).withPoison(poisoned.poison());
         try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file)) {
-            insert(store, base, poisoned.withPoison(null), view);
+            insert(store, base, poisoned.withPoison(null), view, poisonedWithOthers.withPoison(null));
             store.ordered(transaction -> {
                 transaction.replace(poisoned);
+                transaction.poison(List.of(4L), requireNonNull(poisoned.poison()));
                 return null;
             });
         }
         try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file)) {
-            assertThat(store.all()).containsExactly(base, poisoned, view);
+            assertThat(store.all()).containsExactly(base, poisoned, view, poisonedWithOthers);
             assertThatThrownBy(() -> store.ordered(transaction -> {
                         transaction.delete(1);
                         return null;
