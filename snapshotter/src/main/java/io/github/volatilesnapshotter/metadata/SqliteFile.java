@@ -80,7 +80,10 @@ final class SqliteFile implements AutoCloseable {
         try {
             connection = connect(file);
             prepare(file, connection, schema);
-            return new SqliteFile(file, connection);
+            SqliteFile opened = new SqliteFile(file, connection);
+            // Needed once in months, and then at once.
+            var _ = opened.updatePoison.prepared();
+            return opened;
         } catch (SQLException e) {
             closeAfter(e, connection);
             throw failure(file, "open", e);

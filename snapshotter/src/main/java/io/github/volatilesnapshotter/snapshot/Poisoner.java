@@ -55,7 +55,6 @@ final class Poisoner implements AutoCloseable {
     /** A transaction takes some microseconds, and one behind a checkpoint some milliseconds. */
     static final long RECORD_WAIT_MILLIS = 500;
 
-    private static final long IDLE_SECONDS = 10;
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final SnapshotStore store;
@@ -69,7 +68,7 @@ final class Poisoner implements AutoCloseable {
     private final ThreadPoolExecutor recorder = new ThreadPoolExecutor(
             1,
             1,
-            IDLE_SECONDS,
+            0,
             TimeUnit.SECONDS,
             // One that waits for the thread records what all have found until it begins.
             new LinkedBlockingQueue<>(1),
@@ -91,7 +90,8 @@ final class Poisoner implements AutoCloseable {
     Poisoner(SnapshotStore store, Metrics metrics) {
         this.store = store;
         this.metrics = metrics;
-        recorder.allowCoreThreadTimeOut(true);
+        // Begun now: an error does not wait for a thread, and none inherits the priority of who found it.
+        recorder.prestartCoreThread();
         Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
     }
 

@@ -35,25 +35,32 @@ final class Rehearsal implements AutoCloseable {
 
     private static final long SNAPSHOTS = 64;
 
+    private static final int QUESTIONS = 300;
+
     private static final Duration STOP_WAIT = Duration.ofSeconds(2);
 
     private final Path file;
     private final Machine machine;
     private final Metrics metrics;
+    private final Runnable question;
     private final Thread thread;
 
     private volatile boolean isClosed;
 
-    Rehearsal(Path file, Machine machine, Metrics metrics) {
+    Rehearsal(Path file, Machine machine, Metrics metrics, Runnable question) {
+        this.question = question;
         this.file = file;
         this.machine = machine;
         this.metrics = metrics;
         this.thread = Thread.ofPlatform().name("rehearsal").daemon().unstarted(this::run);
     }
 
-    /** @param file for the records; not on the watched superblock, and replaced if it is there */
-    static Rehearsal start(Path file, Machine machine, Metrics metrics) {
-        Rehearsal rehearsal = new Rehearsal(file, machine, metrics);
+    /**
+     * @param file for the records; not on the watched superblock, and replaced if it is there
+     * @param question asks the overlays that there are; run often
+     */
+    static Rehearsal start(Path file, Machine machine, Metrics metrics, Runnable question) {
+        Rehearsal rehearsal = new Rehearsal(file, machine, metrics, question);
         rehearsal.thread.start();
         return rehearsal;
     }
@@ -69,6 +76,9 @@ final class Rehearsal implements AutoCloseable {
 
     /** All of it, on this thread. */
     void poisonSome() throws IOException, MetadataException {
+        for (int turn = 0; turn < QUESTIONS && !isClosed; turn++) {
+            question.run();
+        }
         deleteFiles();
         try (SnapshotStore store = SqliteSnapshotStore.open(file)) {
             for (int turn = 0; turn < TURNS && !isClosed; turn++) {

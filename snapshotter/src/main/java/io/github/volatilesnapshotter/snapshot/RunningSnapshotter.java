@@ -78,7 +78,11 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.registerGauges(metrics);
             running.trash.start();
             running.watch.start();
-            Rehearsal rehearsal = Rehearsal.start(settings.state().resolve("rehearsal.db"), running.machine, metrics);
+            Rehearsal rehearsal = Rehearsal.start(
+                    settings.state().resolve("rehearsal.db"),
+                    running.machine,
+                    metrics,
+                    running.inquiry::lookAtOverlays);
             opened.add(rehearsal::close);
             return running;
         } catch (SyscallException | SuperblockUnavailableException e) {

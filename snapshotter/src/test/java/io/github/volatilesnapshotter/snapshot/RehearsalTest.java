@@ -19,7 +19,7 @@ class RehearsalTest {
         Files.writeString(file, "half of a database");
 
         try (Metrics metrics = new Metrics()) {
-            new Rehearsal(file, new Machine("boot", "7:1"), metrics).poisonSome();
+            new Rehearsal(file, new Machine("boot", "7:1"), metrics, () -> {}).poisonSome();
         }
 
         try (Stream<Path> left = Files.list(directory)) {
