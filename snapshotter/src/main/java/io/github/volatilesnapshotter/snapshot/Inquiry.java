@@ -2,8 +2,10 @@ package io.github.volatilesnapshotter.snapshot;
 
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
 /**
@@ -41,11 +43,26 @@ final class Inquiry {
      */
     boolean lookAtOverlays() {
         long begunNanos = System.nanoTime();
-        List<Poisoner.Verdict> verdicts = uppers.mounted().stream()
-                .flatMap(id -> uppers.writebackError(id).map(errno -> verdict(id, errno)).stream())
-                .toList();
+        List<Poisoner.Verdict> verdicts = verdicts(uppers.mounted(), uppers::writebackError, machine.superblock());
         metrics.probeTook(System.nanoTime() - begunNanos);
         return poisoner.poison(verdicts);
+    }
+
+    /**
+     * Asks for each id.
+     *
+     * @param superblock named by the verdicts
+     */
+    static List<Poisoner.Verdict> verdicts(
+            List<Long> ids, Function<Long, Optional<Errno>> writebackError, String superblock) {
+        List<Poisoner.Verdict> verdicts = new ArrayList<>();
+        for (Long id : ids) {
+            Optional<Errno> error = writebackError.apply(id);
+            if (error.isPresent()) {
+                verdicts.add(new Poisoner.Verdict(id, PoisonReason.WRITEBACK_ERROR, error.get(), superblock));
+            }
+        }
+        return verdicts;
     }
 
     /**

@@ -19,6 +19,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.LongStream;
 
 /**
@@ -99,9 +100,7 @@ final class Rehearsal implements AutoCloseable {
                 return 1;
             });
         }
-        List<Poisoner.Verdict> verdicts = ids.stream()
-                .map(id -> new Poisoner.Verdict(id, PoisonReason.WRITEBACK_ERROR, Errno.EIO, machine.superblock()))
-                .toList();
+        List<Poisoner.Verdict> verdicts = Inquiry.verdicts(ids, _ -> Optional.of(Errno.EIO), machine.superblock());
         try (Poisoner poisoner = new Poisoner(store, metrics)) {
             if (!poisoner.condemn(verdicts) || !poisoner.recordAll()) {
                 throw new IllegalStateException("nothing was recorded in " + file);
