@@ -211,7 +211,7 @@ final class RebuildTest {
                     .isInstanceOfSatisfying(
                             MetadataException.class, e -> assertThat(e.reason()).isEqualTo(Reason.REFUSED))
                     .hasMessageContaining("refused until the file has been written anew")
-                    .hasMessageContaining("changed 0 rows instead of one");
+                    .hasMessageContaining("changed 0 rows instead of 1");
             assertThat(store.all()).extracting(SnapshotRecord::key).containsExactly("base", "victim");
             assertThat(files.database()).exists();
             assertThat(files.next()).doesNotExist();

@@ -8,7 +8,9 @@ import com.google.common.util.concurrent.ListenableFuture;
 import com.google.protobuf.Empty;
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
+import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.lab.Disk;
+import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.lab.FuseDisk;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.CommitSnapshotRequest;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
@@ -25,6 +27,7 @@ import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.UsageRequest;
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckRequest;
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.ServingStatus;
 import io.github.volatilesnapshotter.proto.health.v1.HealthGrpc;
+import io.github.volatilesnapshotter.snapshot.Labels;
 import io.grpc.ManagedChannel;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
@@ -34,6 +37,7 @@ import io.netty.channel.MultiThreadIoEventLoopGroup;
 import io.netty.channel.epoll.EpollDomainSocketChannel;
 import io.netty.channel.epoll.EpollIoHandler;
 import io.netty.channel.unix.DomainSocketAddress;
+import java.io.IOException;
 import java.net.ServerSocket;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;
@@ -43,19 +47,23 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import java.util.logging.StreamHandler;
 import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The whole daemon, on a disk that hangs. */
+/** The whole daemon, on a disk that hangs or fails. */
 @Tag("kernel")
 @Timeout(180)
-class HungDiskTest {
+class SickDiskTest {
     private static final Duration RECOVERY = Duration.ofSeconds(60);
 
     /** 1 s until the write probe counts as hung, and some for the machine; far below the bound of a call. */
@@ -67,14 +75,14 @@ class HungDiskTest {
     @TempDir
     private Path state;
 
-    private FuseDisk disk;
+    private Disk disk;
     private Config config;
     private Daemon daemon;
     private ManagedChannel channel;
 
-    @BeforeEach
-    void start() throws Exception {
-        disk = FuseDisk.create(Disk.FileSystem.EXT4);
+    /** @param made closed after the test */
+    private <D extends Disk> D start(D made) throws Exception {
+        disk = made;
         Config defaults = Config.defaults();
         int port;
         try (ServerSocket free = new ServerSocket(0)) {
@@ -100,11 +108,12 @@ class HungDiskTest {
         layer("spare");
         prepare("ns/1/container", "layer").get();
         prepare("ns/1/extract-next", "layer").get();
+        return made;
     }
 
     @AfterEach
     void stop() throws Exception {
-        try (FuseDisk closing = disk) {
+        try (Disk closing = disk) {
             closing.heal();
             channel.shutdownNow();
             daemon.stop();
@@ -115,7 +124,7 @@ class HungDiskTest {
 
     @Test
     void calls_in_flight_are_answered_others_go_on_and_after_it_heals_nothing_is_lost() throws Exception {
-        disk.hang();
+        start(FuseDisk.create(Disk.FileSystem.EXT4)).hang();
         List<ListenableFuture<?>> held = callsInFlight();
 
         for (ListenableFuture<?> call : held) {
@@ -145,7 +154,7 @@ class HungDiskTest {
 
     @Test
     void a_stop_ends_and_when_the_disk_has_healed_the_next_daemon_finds_everything() throws Exception {
-        disk.hang();
+        start(FuseDisk.create(Disk.FileSystem.EXT4)).hang();
         List<ListenableFuture<?>> held = callsInFlight();
         for (ListenableFuture<?> call : held) {
             failure(call);
@@ -165,6 +174,87 @@ class HungDiskTest {
         connect();
         assertNothingIsLost();
         layer("later");
+    }
+
+    @Test
+    void health_follows_a_disk_that_fails_and_heals() throws Exception {
+        start(FaultyDisk.create(Disk.FileSystem.EXT4));
+        loseAWrite("ns/1/container");
+
+        await().atMost(RECOVERY).until(() -> !isServing());
+        assertThat(metrics()).contains("state=\"failed\"} 1.0");
+        assertThat(stat("ns/1/container").getLabelsMap()).containsKey(Labels.POISONED);
+
+        disk.heal();
+        await().atMost(RECOVERY).until(this::isServing);
+        assertThat(metrics()).contains("state=\"healthy\"} 1.0");
+        layer("later");
+    }
+
+    @Test
+    void without_the_kernels_trace_one_line_says_so_and_errors_are_found_all_the_same() throws Exception {
+        start(FaultyDisk.create(Disk.FileSystem.EXT4));
+        List<String> said = new CopyOnWriteArrayList<>();
+        Handler handler = new StreamHandler() {
+            @Override
+            public void publish(LogRecord line) {
+                said.add(line.getMessage());
+            }
+        };
+        Logger signals = Logger.getLogger("io.github.volatilesnapshotter.superblock");
+        daemon.stop();
+        channel.shutdownNow();
+        signals.addHandler(handler);
+        try (var _ = ReadOnlyTracefs.mount()) {
+            daemon = new Daemon(config, false);
+            daemon.start();
+            connect();
+            assertThat(metrics()).contains("error_trace 0.0");
+
+            loseAWrite("ns/1/container");
+
+            await().atMost(RECOVERY).until(() -> stat("ns/1/container").containsLabels(Labels.POISONED));
+            disk.heal();
+            await().atMost(RECOVERY).until(this::isServing);
+        } finally {
+            signals.removeHandler(handler);
+        }
+        assertThat(said).filteredOn(line -> line.startsWith("no error trace")).hasSize(1);
+    }
+
+    /** As good as locked down: no instance can be made. */
+    private record ReadOnlyTracefs() implements AutoCloseable {
+        private static final String PLACE = "/sys/kernel/tracing";
+
+        static ReadOnlyTracefs mount() throws IOException {
+            Command.run("mount", "-t", "tracefs", "tracefs", PLACE);
+            ReadOnlyTracefs mounted = new ReadOnlyTracefs();
+            Command.run("mount", "-o", "remount,bind,ro", PLACE);
+            return mounted;
+        }
+
+        @Override
+        public void close() throws IOException {
+            Command.run("umount", PLACE);
+        }
+    }
+
+    private void loseAWrite(String key) throws Exception {
+        Path merged =
+                Path.of(client().mounts(MountsRequest.newBuilder().setKey(key).build())
+                        .get()
+                        .getMounts(0)
+                        .getSource());
+        disk.startFailing();
+        Disk.writeDirty(merged.resolve("data"), 1 << 20);
+        assertThatExceptionOfType(IOException.class)
+                .isThrownBy(() -> Disk.fsync(merged.resolveSibling("fs").resolve("data")));
+    }
+
+    private Info stat(String key) throws Exception {
+        return client().stat(StatSnapshotRequest.newBuilder().setKey(key).build())
+                .get()
+                .getInfo();
     }
 
     /** More than there are threads, one of which holds the records' turn to write. */
@@ -193,15 +283,9 @@ class HungDiskTest {
         assertThat(Duration.ofNanos(System.nanoTime() - begunNanos)).isLessThan(Duration.ofSeconds(5));
     }
 
-    private void assertNothingIsLost() {
+    private void assertNothingIsLost() throws Exception {
         assertThat(keys()).contains("layer", "ns/1/container", "ns/1/extract-next");
-        assertThat(SnapshotsGrpc.newBlockingStub(channel)
-                        .stat(StatSnapshotRequest.newBuilder()
-                                .setKey("ns/1/container")
-                                .build())
-                        .getInfo()
-                        .getLabelsMap())
-                .isEmpty();
+        assertThat(stat("ns/1/container").getLabelsMap()).isEmpty();
     }
 
     private List<String> keys() {
