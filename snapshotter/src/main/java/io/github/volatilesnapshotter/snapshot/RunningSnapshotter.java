@@ -76,6 +76,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.poisoner.addListener(listener);
             running.recover(layout);
             running.registerGauges(metrics);
+            running.trash.runBefore(new LayerLeftovers(layout, running.trash, running.store)::throwAway);
             running.trash.start();
             running.watch.start();
             Rehearsal rehearsal = Rehearsal.start(settings.state().resolve("rehearsal.db"), running.machine, metrics);

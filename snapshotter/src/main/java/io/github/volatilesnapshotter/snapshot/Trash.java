@@ -72,6 +72,14 @@ final class Trash implements AutoCloseable {
         requestSweep(0);
     }
 
+    /** Runs a task on the thread that deletes, at its priority, before everything that is asked of it later. */
+    void runBefore(Runnable task) {
+        var _ = thread.submit(() -> {
+            setPriority();
+            task.run();
+        });
+    }
+
     /** Directories that wait. */
     long waiting() {
         return waiting.get();

@@ -42,6 +42,8 @@ final class Peer implements AutoCloseable {
     private final MultiThreadIoEventLoopGroup eventLoops =
             new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
     private final boolean treeIsFresh;
+    private List<String> wrapper = List.of();
+    private List<String> flags = List.of();
     private Process process;
 
     private Peer(Kind kind, Path root, Path state) throws IOException {
@@ -64,6 +66,24 @@ final class Peer implements AutoCloseable {
     /** The stock snapshotter, as {@link #ours}. */
     static Peer stock(Path root, Path state) throws IOException {
         return new Peer(Kind.STOCK, root, state);
+    }
+
+    /** Has our daemon started with more flags; ignored by the stock one. */
+    Peer with(String... more) {
+        flags = List.of(more);
+        return this;
+    }
+
+    /**
+     * Has it started as after the next boot of the machine: in a mount namespace of its own, in which the kernel says another boot
+     * id. What it mounts goes with it.
+     *
+     * @param bootId a file that holds the id
+     */
+    Peer afterBoot(Path bootId) {
+        String script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
+        wrapper = List.of("unshare", "--mount", "sh", "-c", script, bootId.toString());
+        return this;
     }
 
     /** Where {@code e2e/build-tools.sh} puts the stock snapshotter. */
@@ -161,7 +181,10 @@ final class Peer implements AutoCloseable {
                 client.list("name==nobody");
                 return true;
             }
-        } catch (IOException | StatusRuntimeException _) {
+        } catch (StatusRuntimeException e) {
+            // While it has no snapshot, List of the stock one fails: bucket does not exist.
+            return kind == Kind.STOCK && !Client.isLost(e);
+        } catch (IOException _) {
             return false;
         }
     }
@@ -224,12 +247,19 @@ final class Peer implements AutoCloseable {
     }
 
     private List<String> command(List<String> javaOptions) {
+        List<String> command = new ArrayList<>(wrapper);
+        command.addAll(program(javaOptions));
+        return command;
+    }
+
+    private List<String> program(List<String> javaOptions) {
         return switch (kind) {
             case OURS -> {
                 List<String> command =
                         new ArrayList<>(treeIsFresh ? List.of(program().toString()) : java(javaOptions));
                 command.addAll(List.of("serve", "--root", root.toString(), "--state", state.toString()));
                 command.addAll(List.of("--address", socket().toString()));
+                command.addAll(flags);
                 yield command;
             }
             case STOCK ->
