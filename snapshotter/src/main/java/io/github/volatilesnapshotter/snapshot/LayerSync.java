@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -61,6 +62,7 @@ final class LayerSync implements AutoCloseable {
     void syncDurable(long id, String name, Witness witness) throws SyscallException, TimeoutException {
         within(id, () -> {
             witness.sync();
+            CrashPoint.LAYER_SYNCED.reached();
             markCommitted(id, name);
         });
     }
@@ -71,6 +73,7 @@ final class LayerSync implements AutoCloseable {
             try (Fd upper = Fd.openDirectory(layout.upper(id))) {
                 Sync.syncfs(upper);
             }
+            CrashPoint.LAYER_SYNCED.reached();
             markCommitted(id, name);
             // Asked last: its sample is as old as the mount, so it covers the sync itself, whoever consumed the error.
             Optional<Errno> error = overlay.writebackError();
@@ -94,10 +97,13 @@ final class LayerSync implements AutoCloseable {
             removeDraft(draft, e);
             throw e;
         }
+        CrashPoint.MARK_DRAFTED.reached();
         Entries.rename(draft, mark);
+        CrashPoint.MARK_NAMED.reached();
         try (Fd directory = Fd.openDirectory(layout.snapshot(id))) {
             Sync.fsync(directory);
         }
+        CrashPoint.MARK_SYNCED.reached();
     }
 
     private static void removeDraft(Path draft, SyscallException cause) {

@@ -4,6 +4,7 @@ import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
@@ -158,6 +159,7 @@ final class Poisoner implements AutoCloseable {
             }
         }
         if (isNew) {
+            CrashPoint.POISON_KNOWN.reached();
             hasFailed = false;
         }
         return isNew;
@@ -292,6 +294,7 @@ final class Poisoner implements AutoCloseable {
             }
             return false;
         }
+        CrashPoint.POISON_RECORDED.reached();
         pending.forEach(unrecorded::remove);
         reportedUnrecorded.set(0);
         return true;

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.INFO;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -194,7 +195,9 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException {
         Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine);
+        CrashPoint.START_OPENED.reached();
         recovery.adopt();
+        CrashPoint.START_ADOPTED.reached();
         Recovery.Report report = recovery.judge(superblock.start());
         var _ = inquiry.lookAtOverlays();
         LOG.log(

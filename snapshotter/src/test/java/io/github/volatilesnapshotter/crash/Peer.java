@@ -10,6 +10,7 @@ import java.net.UnixDomainSocketAddress;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -66,6 +67,10 @@ final class Peer implements AutoCloseable {
     /** The stock snapshotter, as {@link #ours}. */
     static Peer stock(Path root, Path state) throws IOException {
         return new Peer(Kind.STOCK, root, state);
+    }
+
+    static Peer of(Kind kind, Path root, Path state) throws IOException {
+        return new Peer(kind, root, state);
     }
 
     /** Has our daemon started with more flags; ignored by the stock one. */
@@ -141,8 +146,10 @@ final class Peer implements AutoCloseable {
         }
         Files.createDirectories(root);
         Files.createDirectories(state);
-        ProcessBuilder builder = new ProcessBuilder(command(List.of(javaOptions)));
-        builder.environment().put("VOLATILE_SNAPSHOTTER_JAVA_OPTS", String.join(" ", javaOptions));
+        List<String> options = new ArrayList<>(List.of(javaOptions));
+        options.add("-D" + CrashPoint.PROPERTY + "=" + armed());
+        ProcessBuilder builder = new ProcessBuilder(command(options));
+        builder.environment().put("VOLATILE_SNAPSHOTTER_JAVA_OPTS", String.join(" ", options));
         builder.environment().put("JAVA_HOME", System.getProperty("java.home"));
         process = builder.redirectErrorStream(true)
                 .redirectOutput(ProcessBuilder.Redirect.appendTo(log().toFile()))
@@ -203,6 +210,26 @@ final class Peer implements AutoCloseable {
     /** A client of its own, to be closed by the caller. */
     Client connect() {
         return new Client(socket(), eventLoops);
+    }
+
+    /**
+     * From now on our daemon, whether it runs or is to be started, ends by itself at a passage of the point. The stock one knows no points.
+     *
+     * @param passage 1 for the next
+     */
+    void arm(CrashPoint point, int passage) throws IOException {
+        Path draft = armed().resolveSibling("crash.new");
+        Files.writeString(draft, point.word() + " " + passage);
+        Files.move(draft, armed(), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+    }
+
+    /** No point from now on. */
+    void disarm() throws IOException {
+        Files.deleteIfExists(armed());
+    }
+
+    private Path armed() {
+        return state.resolve("crash");
     }
 
     /** Ends the process by SIGKILL, if it lives, and returns when it is gone. */

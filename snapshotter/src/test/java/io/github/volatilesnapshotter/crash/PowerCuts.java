@@ -130,7 +130,7 @@ final class PowerCuts {
 
     private Peer peer(Path disk, Path state) throws IOException {
         Path root = disk.resolve("root");
-        return kind == Peer.Kind.OURS ? Peer.ours(root, state).with(flags) : Peer.stock(root, state);
+        return Peer.of(kind, root, state).with(flags);
     }
 
     private void check(Cut cut, Expected expected) throws IOException {
