@@ -1,7 +1,9 @@
 package io.github.volatilesnapshotter.crash;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import io.github.volatilesnapshotter.crash.Violation.Kind;
 import io.github.volatilesnapshotter.lab.Disk.FileSystem;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -11,10 +13,14 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.EnumSource;
 
-/** Nothing that was acknowledged is lost by a power cut at any moment. */
+/**
+ * Nothing that was acknowledged is lost by a power cut at any moment. More cuts: {@code deploy/crash-tests power-cut}, which sets
+ * the properties below.
+ */
 @Tag("kernel")
-@Timeout(3_600)
+@Timeout(4 * 3_600)
 final class PowerCutTest {
     private static final int CUTS = Integer.getInteger("crash.cuts", 20);
     private static final int STOCK_CUTS = Integer.getInteger("crash.stockCuts", 5);
@@ -26,16 +32,11 @@ final class PowerCutTest {
     private Path directory;
 
     @ParameterizedTest
-    @CsvSource({
-        "EXT4, syncfs", "EXT4, targeted",
-        "XFS, syncfs", "XFS, targeted",
-        "BTRFS, syncfs", "BTRFS, targeted"
-    })
+    @CsvSource({"EXT4, syncfs", "EXT4, targeted", "XFS, syncfs", "XFS, targeted", "BTRFS, syncfs", "BTRFS, targeted"})
     void every_acknowledged_layer_is_whole_and_nothing_is_left_behind(FileSystem fileSystem, String sync)
             throws Exception {
         Path config = Files.writeString(
-                directory.resolve("config.toml"),
-                "version = 1\n[layers]\n" + (Boolean.getBoolean("nosync") ? "" : "sync = \"" + sync + "\"\n"));
+                directory.resolve("config.toml"), "version = 1%n[layers]%nsync = \"%s\"%n".formatted(sync));
         PowerCuts powerCuts =
                 new PowerCuts(fileSystem, Peer.Kind.OURS, LOAD, SEED, directory, "--config", config.toString());
 
@@ -44,15 +45,27 @@ final class PowerCutTest {
         assertThat(powerCuts.violations()).isEmpty();
     }
 
+    /** What it would be without this snapshotter; and that the disk does lose what nobody has flushed. */
+    @ParameterizedTest
+    @EnumSource(
+            value = FileSystem.class,
+            names = {"EXT4", "XFS", "BTRFS"})
+    void stock_overlayfs_without_sync_leaves_damaged_layers(FileSystem fileSystem) throws Exception {
+        assumeTrue(Files.isExecutable(Peer.stockProgram()), "e2e/build-tools.sh builds the stock snapshotter");
+        PowerCuts powerCuts = new PowerCuts(fileSystem, Peer.Kind.STOCK, LOAD, SEED, directory);
+
+        run(powerCuts, STOCK_CUTS, "without sync");
+
+        assertThat(powerCuts.count(Kind.DAMAGED_LAYER)).isPositive();
+    }
+
     private static void run(PowerCuts powerCuts, int cuts, String sync) throws IOException, InterruptedException {
-        System.out.println("power cut: seed " + SEED + " " + sync);
         try {
             for (int left = cuts; left > 0; left -= CUTS_OF_A_LOAD) {
                 powerCuts.run(Math.min(left, CUTS_OF_A_LOAD));
             }
         } finally {
-            System.out.println(powerCuts.summary());
-            powerCuts.violations().forEach(System.out::println);
+            System.out.println("power cut: seed " + SEED + ", " + sync + ", " + powerCuts.summary());
         }
     }
 }

@@ -187,12 +187,17 @@ final class PowerCuts {
         return violations;
     }
 
+    /** How many things of this kind were wrong. */
+    int count(Kind kind) {
+        return counts.getOrDefault(kind, 0);
+    }
+
     /** What was seen, in words. */
     String summary() {
         String wrong = counts.entrySet().stream()
                 .map(counted -> counted.getValue() + " " + counted.getKey().words())
                 .collect(Collectors.joining(", "));
-        return "power cut: " + kind + " on " + fileSystem + ": " + cuts + " cuts, " + calls + " answers, " + layers
+        return kind + " on " + fileSystem + ": " + cuts + " cuts, " + calls + " answers, " + layers
                 + " layers compared, " + actives + " actives of the boot before; violated in " + damagedCuts + " cuts"
                 + (wrong.isEmpty() ? "" : ": " + wrong);
     }
