@@ -53,6 +53,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final Machine machine;
     private final Trash trash;
     private final Uppers uppers;
+    private final SyncChoice syncChoice;
     private final LayerSync layerSync;
     private final Poisoner poisoner;
     private final Inquiry inquiry;
@@ -75,6 +76,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         try {
             RunningSnapshotter running = open(settings, layout, metrics, opened);
             running.poisoner.addListener(listener);
+            running.syncChoice.check();
             running.recover(layout);
             running.registerGauges(metrics);
             running.trash.runBefore(new LayerLeftovers(layout, running.trash, running.store)::throwAway);
@@ -163,7 +165,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
         this.poisoner = new Poisoner(store, metrics);
-        this.layerSync = new LayerSync(layout, settings.commitTimeoutMillis());
+        this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
+        this.layerSync = new LayerSync(layout, superblock, syncChoice, settings.commitTimeoutMillis());
         this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
         this.snapshotter = new OverlaySnapshotter(
                 settings,
