@@ -93,6 +93,11 @@ final class LibC {
         return (int) call(Handles.SETPRIORITY, callState, which, who, niceness);
     }
 
+    /** <a href="https://man7.org/linux/man-pages/man2/kill.2.html">kill(2)</a>. */
+    static int kill(MemorySegment callState, int pid, int signal) {
+        return (int) call(KillHandle.KILL, callState, pid, signal);
+    }
+
     /** <a href="https://man7.org/linux/man-pages/man2/flock.2.html">flock(2)</a>. */
     static int flock(MemorySegment callState, int descriptor, int operation) {
         return (int) call(Handles.FLOCK, callState, descriptor, operation);
@@ -352,6 +357,11 @@ final class LibC {
         static final MethodHandle FANOTIFY_INIT = handle("fanotify_init", 2);
         static final MethodHandle FANOTIFY_MARK = handle("fanotify_mark", 5);
         static final MethodHandle SYSCALL = handle("syscall", 6, Linker.Option.firstVariadicArg(1));
+    }
+
+    /** Used at most once in the life of a process. */
+    private static final class KillHandle {
+        static final MethodHandle KILL = handle("kill", 2);
     }
 
     /** A shape that no other function has, and needed only where an error is looked into. */

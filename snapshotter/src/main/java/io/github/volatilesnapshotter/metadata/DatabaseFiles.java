@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
 import java.io.IOException;
 import java.nio.channels.FileChannel;
@@ -58,6 +59,7 @@ record DatabaseFiles(Path database) {
             flush(unfinished());
             rename(unfinished(), next());
             flushDirectory();
+            CrashPoint.NEXT_DATABASE_FINISHED.reached();
         } catch (IOException e) {
             throw failure("bring " + next() + " to disk", e);
         }
@@ -75,7 +77,9 @@ record DatabaseFiles(Path database) {
                 Files.deleteIfExists(companion);
             }
             flushDirectory();
+            CrashPoint.OLD_LOG_REMOVED.reached();
             rename(next(), database);
+            CrashPoint.DATABASE_REPLACED.reached();
             flushDirectory();
         } catch (IOException e) {
             throw failure("put " + next() + " in place", e);

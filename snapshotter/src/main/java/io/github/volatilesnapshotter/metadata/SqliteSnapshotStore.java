@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -213,6 +214,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             refuseWritesAfter(e);
             throw e;
         }
+        CrashPoint.WRITTEN.reached();
         mirror.apply(changes);
         changesSinceLook += changes.size();
         if (changesSinceLook >= CHANGES_PER_LOOK) {
@@ -260,6 +262,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             refuseWritesAfter(e);
             throw e;
         }
+        CrashPoint.IDS_RESERVED.reached();
         idsReservedThrough = through;
     }
 
@@ -484,6 +487,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                         "the write-ahead log of " + logBytes
                                 + " bytes cannot be emptied while another program reads the file");
             }
+            CrashPoint.LOG_CARRIED_OVER.reached();
             checkpointAtBytes = LOG_CHECKPOINT_BYTES;
         } catch (MetadataException e) {
             refuseWritesAfter(e);

@@ -1,5 +1,5 @@
 /**
- * Records of snapshots, the transactions that change them, and containerd's filter language. Knows no other room.
+ * Records of snapshots, the transactions that change them, and containerd's filter language. Knows no other room but {@code crash}.
  *
  * <p>{@link SnapshotStore} says what is promised, {@code SqliteFile} how SQLite keeps it; docs/decisions/0002-metadata.md says why.
  * A change of the tables is a new step in {@code Schema}: a step that was released never changes.

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.WARNING;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
@@ -123,6 +124,7 @@ final class Committer {
             transaction.replace(committed);
             return committed;
         });
+        CrashPoint.COMMIT_RECORDED.reached();
     }
 
     /** The layer is committed; what it does not need any more goes. Nothing here can take the Commit back. */

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -73,12 +74,14 @@ final class LayerSync implements AutoCloseable {
             Optional<FileSystemLog> log = choice.targetedLog(id);
             if (log.isPresent()) {
                 writeBack(id, log.get());
+                CrashPoint.LAYER_SYNCED.reached();
                 // A layer of which something is lost gets no mark.
                 requireNoError(witness);
                 markCommitted(id, name);
                 requireNoError(witness);
             } else {
                 witness.sync();
+                CrashPoint.LAYER_SYNCED.reached();
                 markCommitted(id, name);
             }
         });
@@ -96,6 +99,7 @@ final class LayerSync implements AutoCloseable {
                     Sync.syncfs(upper);
                 }
             }
+            CrashPoint.LAYER_SYNCED.reached();
             markCommitted(id, name);
             // Asked last: its sample is as old as the mount, so it covers the sync itself, whoever consumed the error.
             Optional<Errno> error = overlay.writebackError();
@@ -144,10 +148,13 @@ final class LayerSync implements AutoCloseable {
             removeDraft(draft, e);
             throw e;
         }
+        CrashPoint.MARK_DRAFTED.reached();
         Entries.rename(draft, mark);
+        CrashPoint.MARK_NAMED.reached();
         try (Fd directory = Fd.openDirectory(layout.snapshot(id))) {
             Sync.fsync(directory);
         }
+        CrashPoint.MARK_SYNCED.reached();
     }
 
     private static void removeDraft(Path draft, SyscallException cause) {

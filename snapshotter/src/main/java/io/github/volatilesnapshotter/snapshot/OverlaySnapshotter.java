@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.WARNING;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
@@ -88,6 +89,7 @@ final class OverlaySnapshotter implements Snapshotter {
             List<Path> lower = mounts.lower(parents);
             Role role = admission.roleOf(key, labels);
             long id = store.newId();
+            CrashPoint.ID_GIVEN.reached();
             try {
                 switch (role) {
                     case DURABLE -> uppers.createDurable(id, lower);
@@ -163,6 +165,7 @@ final class OverlaySnapshotter implements Snapshotter {
             transaction.insert(snapshot);
             return snapshot;
         });
+        CrashPoint.PREPARE_RECORDED.reached();
     }
 
     @Override
@@ -215,6 +218,7 @@ final class OverlaySnapshotter implements Snapshotter {
             } else {
                 var _ = store.ordered(deletion);
             }
+            CrashPoint.REMOVE_RECORDED.reached();
             throwAway(snapshot);
         } catch (MetadataException e) {
             throw Failures.of(key, e);
@@ -259,7 +263,9 @@ final class OverlaySnapshotter implements Snapshotter {
         };
         try (KeyLocks.Held _ = beginChange(key)) {
             boolean isCommitted = reads.find(key).kind() == RecordKind.COMMITTED;
-            return reads.info(isCommitted ? store.durable(change) : store.ordered(change));
+            SnapshotRecord changed = isCommitted ? store.durable(change) : store.ordered(change);
+            CrashPoint.UPDATE_RECORDED.reached();
+            return reads.info(changed);
         } catch (MetadataException e) {
             throw Failures.of(key, e);
         }

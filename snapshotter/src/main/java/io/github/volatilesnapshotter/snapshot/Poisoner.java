@@ -7,6 +7,7 @@ import static java.util.stream.Collectors.groupingBy;
 import static java.util.stream.Collectors.mapping;
 import static java.util.stream.Collectors.toList;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
@@ -161,6 +162,7 @@ final class Poisoner implements AutoCloseable {
             }
         }
         if (isNew) {
+            CrashPoint.POISON_KNOWN.reached();
             hasFailed = false;
         }
         return isNew;
@@ -298,6 +300,7 @@ final class Poisoner implements AutoCloseable {
             }
             return false;
         }
+        CrashPoint.POISON_RECORDED.reached();
         pending.forEach(unrecorded::remove);
         reportedUnrecorded.set(0);
         return true;

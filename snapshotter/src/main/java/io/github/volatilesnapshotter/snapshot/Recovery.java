@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.WARNING;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.MountInfo;
@@ -110,10 +111,12 @@ final class Recovery {
                 case ACTIVE -> {
                     withDirectory.add(snapshot.id());
                     tryTo("judge", snapshot.key(), () -> judgeActive(snapshot, past));
+                    CrashPoint.START_JUDGED.reached();
                 }
             }
         }
         poisoner.poisonAndWait(verdicts);
+        CrashPoint.START_POISONED.reached();
         throwAwayOrphans(withDirectory);
         return new Report(snapshots.size(), adopted, remounted, verdicts.size(), orphans);
     }
@@ -198,6 +201,7 @@ final class Recovery {
     private void detachAllAt(Path mountPoint) throws SyscallException {
         if (mounted.containsKey(mountPoint)) {
             VolatileOverlay.detach(mountPoint);
+            CrashPoint.ORPHAN_DETACHED.reached();
         }
     }
 

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.INFO;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -78,6 +79,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.syncChoice.check();
             running.recover(layout);
             running.registerGauges(metrics);
+            running.trash.runBefore(new LayerLeftovers(layout, running.trash, running.store)::throwAway);
             running.trash.start();
             running.watch.start();
             Rehearsal rehearsal = Rehearsal.start(
@@ -200,7 +202,9 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException {
         Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine);
+        CrashPoint.START_OPENED.reached();
         recovery.adopt();
+        CrashPoint.START_ADOPTED.reached();
         Recovery.Report report = recovery.judge(superblock.start());
         var _ = inquiry.lookAtOverlays();
         LOG.log(

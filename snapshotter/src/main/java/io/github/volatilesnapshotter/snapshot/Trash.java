@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.WARNING;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
@@ -68,8 +69,17 @@ final class Trash implements AutoCloseable {
             }
             throw e;
         }
+        CrashPoint.THROWN_AWAY.reached();
         waiting.incrementAndGet();
         requestSweep(0);
+    }
+
+    /** Runs a task on the thread that deletes, at its priority, before everything that is asked of it later. */
+    void runBefore(Runnable task) {
+        var _ = thread.submit(() -> {
+            setPriority();
+            task.run();
+        });
     }
 
     /** Directories that wait. */
@@ -141,6 +151,7 @@ final class Trash implements AutoCloseable {
     private boolean delete(Path path) {
         try {
             DirectoryTree.delete(path);
+            CrashPoint.TRASH_DELETED.reached();
             waiting.decrementAndGet();
             return true;
         } catch (SyscallException e) {

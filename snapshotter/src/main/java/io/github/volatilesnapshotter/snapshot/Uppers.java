@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.OverlayLayers;
@@ -37,13 +38,16 @@ final class Uppers implements AutoCloseable {
     /** Directories and witness of a durable snapshot. */
     void createDurable(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         createDirectories(id, lower);
+        CrashPoint.DIRECTORIES_MADE.reached();
         witnesses.put(id, superblock.openWitness());
+        CrashPoint.WITNESS_OPENED.reached();
     }
 
     /** Directories and mounted overlay of a volatile snapshot. */
     void createVolatile(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         createDirectories(id, lower);
         Entries.mkdir(layout.merged(id), 0700);
+        CrashPoint.DIRECTORIES_MADE.reached();
         mount(id, lower);
     }
 
@@ -53,7 +57,9 @@ final class Uppers implements AutoCloseable {
      */
     void remount(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         trash.throwAway(layout.work(id));
+        CrashPoint.WORK_RENEWED.reached();
         Entries.mkdir(layout.work(id), 0711);
+        CrashPoint.WORK_RENEWED.reached();
         if (!Entries.exists(layout.merged(id))) {
             Entries.mkdir(layout.merged(id), 0700);
         }
@@ -63,6 +69,7 @@ final class Uppers implements AutoCloseable {
     private void mount(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         OverlayLayers layers = new OverlayLayers(lower, layout.upper(id), layout.work(id));
         overlays.put(id, superblock.mountVolatile(layers, layout.merged(id)));
+        CrashPoint.OVERLAY_MOUNTED.reached();
     }
 
     /** Takes over the overlay of {@code id} that an earlier daemon left mounted. */
@@ -79,6 +86,7 @@ final class Uppers implements AutoCloseable {
     private void createDirectories(long id, List<Path> lower) throws SyscallException {
         Stat above = Stat.of(lower.getFirst());
         Entries.mkdir(layout.snapshot(id), 0711);
+        CrashPoint.DIRECTORY_MADE.reached();
         Entries.mkdir(layout.upper(id), above.mode() & PERMISSIONS);
         if (above.uid() != 0 || above.gid() != 0) {
             Entries.chown(layout.upper(id), above.uid(), above.gid());
@@ -138,13 +146,16 @@ final class Uppers implements AutoCloseable {
     /** Releases {@code id} and takes its directories out of sight. Flushes nothing, and does not wait for a deletion. */
     void throwAway(long id) throws SyscallException {
         release(id);
+        CrashPoint.DETACHED.reached();
         trash.throwAway(layout.snapshot(id));
     }
 
     /** Releases {@code id}, whose upper is a layer now, and takes out of sight what a layer does not need. */
     void becomeLayer(long id) throws SyscallException {
         release(id);
+        CrashPoint.LAYER_RELEASED.reached();
         trash.throwAway(layout.work(id));
+        CrashPoint.LAYER_WORK_GONE.reached();
         trash.throwAway(layout.merged(id));
     }
 

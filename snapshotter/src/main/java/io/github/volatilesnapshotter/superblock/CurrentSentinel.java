@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.superblock;
 
 import static java.lang.System.Logger.Level.WARNING;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -65,6 +66,7 @@ final class CurrentSentinel implements AutoCloseable {
                 throw e;
             }
         }
+        CrashPoint.ERROR_SEEN.reached();
     }
 
     /**

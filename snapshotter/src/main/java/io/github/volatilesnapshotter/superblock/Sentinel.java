@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.superblock;
 
+import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Device;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
@@ -53,11 +54,14 @@ final class Sentinel implements AutoCloseable {
      */
     static Sentinel create(Places places, OverlayMounter mounter) throws SyscallException {
         remove(places);
+        CrashPoint.SENTINEL_DETACHED.reached();
         Entries.mkdir(places.directory(), 0700);
         Entries.mkdir(places.upper(), 0755);
         Entries.mkdir(places.work(), 0755);
+        CrashPoint.SENTINEL_DIRECTORIES_MADE.reached();
         mounter.mount(
                 new OverlayLayers(List.of(places.lower()), places.upper(), places.work()), true, places.mountPoint());
+        CrashPoint.SENTINEL_MOUNTED.reached();
         return new Sentinel(VolatileOverlay.at(places.mountPoint()));
     }
 

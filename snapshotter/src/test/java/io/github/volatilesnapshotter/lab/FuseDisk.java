@@ -18,7 +18,11 @@ import java.util.List;
  * that heals must not touch the disk before: even a name has to be read from it.
  */
 public final class FuseDisk extends Disk {
+    /** For what a write cache may lose, in bytes: beyond that the oldest write has reached the medium. */
+    private static final long CACHE_BYTES = 128L << 20;
+
     private final FuseDiskDirectory directory;
+    private final long cacheBytes;
     private final Thread shutdownHook;
     private FuseDiskControl control;
     private LoopDevice loop;
@@ -33,17 +37,27 @@ public final class FuseDisk extends Disk {
         METADATA
     }
 
-    private FuseDisk(FuseDiskDirectory directory, FileSystem fileSystem) {
+    private FuseDisk(FuseDiskDirectory directory, FileSystem fileSystem, long cacheBytes) {
         super(fileSystem);
         this.directory = directory;
+        this.cacheBytes = cacheBytes;
         this.shutdownHook = new Thread(this::destroyAtShutdown, "remove " + directory.path());
         Runtime.getRuntime().addShutdownHook(shutdownHook);
     }
 
     /** Makes a disk of 1 GiB, which takes memory only for what is written to it, and mounts its new file system. */
     public static FuseDisk create(FileSystem fileSystem) throws IOException {
+        return create(fileSystem, 0);
+    }
+
+    /** The same with a write cache, which a power cut empties: see {@link #writeImage}. */
+    public static FuseDisk createWithWriteCache(FileSystem fileSystem) throws IOException {
+        return create(fileSystem, CACHE_BYTES);
+    }
+
+    private static FuseDisk create(FileSystem fileSystem, long cacheBytes) throws IOException {
         Path path = Files.createTempDirectory("fuse-disk-").toRealPath();
-        FuseDisk disk = new FuseDisk(new FuseDiskDirectory(path), fileSystem);
+        FuseDisk disk = new FuseDisk(new FuseDiskDirectory(path), fileSystem, cacheBytes);
         try {
             disk.make();
             return disk;
@@ -59,7 +73,7 @@ public final class FuseDisk extends Disk {
 
     private void make() throws IOException {
         directory.create();
-        control = FuseDiskControl.start(directory, BYTES);
+        control = FuseDiskControl.start(directory, BYTES, cacheBytes);
         loop = LoopDevice.attach(directory.image());
         Command.run(mkfs().toArray(String[]::new));
         mount();
@@ -132,6 +146,19 @@ public final class FuseDisk extends Disk {
     /** Makes every write and every flush wait until {@link #heal}, or 100 s at most, and reads not. */
     public void hangWrites() throws IOException {
         control.tell("hang writes");
+    }
+
+    /**
+     * Writes to a new sparse file what a power cut at one moment during this call might leave: each write since the last flush
+     * is there or not, or some of its sectors of 512 bytes are. The disk goes on. See {@link DiskImage}.
+     *
+     * @param seed decides which writes are there
+     */
+    public void writeImage(Path file, long seed) throws IOException {
+        if (cacheBytes == 0) {
+            throw new IllegalStateException("a disk without a write cache loses nothing");
+        }
+        control.tell("image " + seed + " " + file);
     }
 
     /** Makes writes of data fail with EIO, and stores before what is dirty. */

@@ -30,9 +30,11 @@ final class FuseDiskControl implements AutoCloseable {
     /**
      * Starts the process.
      *
+     * @param bytes size of the disk
+     * @param cacheBytes how much memory may be taken for what a write cache may lose; 0 for a disk without one
      * @return after the file is there
      */
-    static FuseDiskControl start(FuseDiskDirectory directory, long bytes) throws IOException {
+    static FuseDiskControl start(FuseDiskDirectory directory, long bytes, long cacheBytes) throws IOException {
         Process process = new ProcessBuilder(
                         // Out of reach of a Ctrl-C, which would take the disk from those who still clean it up.
                         "setsid",
@@ -40,7 +42,8 @@ final class FuseDiskControl implements AutoCloseable {
                         // Each disk has to start one: the cheapest compiler and collector start soonest.
                         "-XX:TieredStopAtLevel=1",
                         "-XX:+UseSerialGC",
-                        "-Xmx64m",
+                        // What was replaced is on the heap; the collector wants some room to copy it.
+                        "-Xmx" + (64 + 3 * (cacheBytes >> 20)) + "m",
                         "-XX:MaxDirectMemorySize=" + bytes / 4 * 3,
                         // The JVM's own words would be taken for answers.
                         "-Xlog:disable",
@@ -50,7 +53,8 @@ final class FuseDiskControl implements AutoCloseable {
                         System.getProperty("java.class.path"),
                         FuseDiskProcess.class.getName(),
                         directory.path().toString(),
-                        Long.toString(bytes))
+                        Long.toString(bytes),
+                        Long.toString(cacheBytes))
                 .redirectError(directory.log().toFile())
                 .start();
         FuseDiskControl control = new FuseDiskControl(directory, process);

@@ -34,17 +34,21 @@ final class FuseDiskProcess {
     /**
      * Runs until standard input ends.
      *
-     * @param arguments the disk's directory, and its size in bytes
+     * @param arguments the disk's directory, its size in bytes, and how many bytes may be taken for what its write cache may
+     *     lose, 0 for none
      */
     public static void main(String[] arguments) throws Exception {
         FuseDiskDirectory directory = new FuseDiskDirectory(Path.of(arguments[0]));
         long bytes = Long.parseLong(arguments[1]);
         CommandedRule rule = new CommandedRule();
-        mount(directory.backing(), bytes, rule, new SparseMemory(bytes));
+        long cacheBytes = Long.parseLong(arguments[2]);
+        SparseMemory memory = new SparseMemory(bytes);
+        WriteCache cache = new WriteCache(memory, bytes, cacheBytes);
+        mount(directory.backing(), bytes, rule, cacheBytes > 0 ? cache : memory);
         System.out.println(OK);
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String command = commands.readLine(); command != null; command = commands.readLine()) {
-            System.out.println(answer(rule, command));
+            System.out.println(answer(rule, cache, command));
         }
         rule.heal();
         directory.detachAll();
@@ -90,18 +94,19 @@ final class FuseDiskProcess {
         }
     }
 
-    private static String answer(CommandedRule rule, String command) {
+    private static String answer(CommandedRule rule, WriteCache cache, String command) {
         try {
-            String[] words = command.split(" ", -1);
+            String[] words = command.split(" ", 3);
             switch (words[0]) {
                 case "fail" -> rule.fail(kinds(words[1]), Blocks.valueOf(words[2]));
                 case "delay" -> rule.delay(kinds(words[1]), Duration.ofNanos(Long.parseLong(words[2])));
                 case "hang" -> rule.hang(kinds(words[1]));
                 case "heal" -> rule.heal();
+                case "image" -> cache.writeImage(Path.of(words[2]), Long.parseLong(words[1]));
                 default -> throw new IllegalArgumentException("unknown command");
             }
             return OK;
-        } catch (RuntimeException e) {
+        } catch (IOException | RuntimeException e) {
             return command + ": " + e;
         }
     }

@@ -9,7 +9,9 @@ import java.nio.ByteBuffer;
  * <p>The JVM's {@code -XX:MaxDirectMemorySize} is the bound, so that a test that runs wild cannot eat the machine.
  */
 final class SparseMemory implements BlockStore {
-    private static final int CHUNK_BYTES = 64 * 1024;
+    /** The unit of allocation. */
+    static final int CHUNK_BYTES = 64 * 1024;
+
     private static final ByteBuffer ZEROS = ByteBuffer.allocate(CHUNK_BYTES).asReadOnlyBuffer();
 
     private final ByteBuffer[] chunks;
@@ -55,6 +57,11 @@ final class SparseMemory implements BlockStore {
             }
         }
         return chunks[chunk];
+    }
+
+    /** Whether the chunk at an offset has been given nothing but zeros; one that has may be all zeros again. */
+    synchronized boolean isHole(long offset) {
+        return chunks[chunk(offset)] == null;
     }
 
     /** Memory has nothing that a power cut would leave. */

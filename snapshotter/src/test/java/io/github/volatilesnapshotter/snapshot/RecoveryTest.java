@@ -114,6 +114,19 @@ class RecoveryTest {
     }
 
     @Test
+    void a_layer_loses_what_a_crash_after_its_commit_has_left() throws Exception {
+        Path layer = fixture.layout().snapshot(1);
+        assertThat(layer.resolve("fs")).isDirectory();
+        fixture.stop();
+        Files.createDirectories(layer.resolve("work/work"));
+        Files.createDirectory(layer.resolve("merged"));
+        fixture.start();
+        fixture.snapshotter().cleanup();
+        assertThat(Command.run("ls", layer.toString())).isEqualTo("committed\nfs");
+        assertThat(Command.run("ls", fixture.layout().trash().toString())).isEmpty();
+    }
+
+    @Test
     void uppers_of_another_boot_are_poisoned_and_thrown_away_and_layers_stay() throws Exception {
         container("default/1/c");
         fixture.snapshotter().prepare("extract-1", "base", Map.of());

@@ -1,0 +1,370 @@
+package io.github.volatilesnapshotter.crash;
+
+import io.github.volatilesnapshotter.crash.Ledger.Crash;
+import io.github.volatilesnapshotter.crash.Ledger.Expected;
+import io.github.volatilesnapshotter.crash.Violation.Kind;
+import io.github.volatilesnapshotter.lab.MountInfo;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
+import io.github.volatilesnapshotter.snapshot.Labels;
+import io.grpc.StatusRuntimeException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+
+/**
+ * What must hold after a crash and the start that follows it, asked over the socket and looked for on the file system. Nobody else uses
+ * the snapshotter meanwhile. Nothing stops it: what is wrong is collected.
+ */
+final class Invariants {
+    private static final Set<String> OF_A_LAYER = Set.of("fs", "committed");
+    private static final Set<String> WITHOUT_DIRECTORY = Set.of("crash", "missing");
+
+    private final Peer peer;
+    private final Client client;
+    private final Expected expected;
+    private final Crash crash;
+    private final boolean mayBePoisoned;
+    private final Map<Long, Tree> uppersBefore;
+
+    private final List<Violation> violations = new ArrayList<>();
+    private final Map<String, Entry> found = new TreeMap<>();
+    private final Map<String, String> poisoned = new TreeMap<>();
+    private int layers;
+
+    /**
+     * Of one crash.
+     *
+     * @param mayBePoisoned whether the disk has failed on purpose, so that an active may be poisoned after a kill
+     * @param uppersBefore what was in the uppers of actives after the kill and before the start, see {@link #uppers}
+     */
+    Invariants(
+            Peer peer,
+            Client client,
+            Expected expected,
+            Crash crash,
+            boolean mayBePoisoned,
+            Map<Long, Tree> uppersBefore) {
+        this.peer = peer;
+        this.client = client;
+        this.expected = expected;
+        this.crash = crash;
+        this.mayBePoisoned = mayBePoisoned;
+        this.uppersBefore = uppersBefore;
+    }
+
+    /**
+     * What is wrong, and what is there.
+     *
+     * @param found each snapshot as it is now
+     * @param poisoned the reason of each that is poisoned
+     * @param layers how many committed ones were compared
+     */
+    record Report(List<Violation> violations, Map<String, Entry> found, Map<String, String> poisoned, int layers) {}
+
+    /** Numbers of the directories of snapshots, also of those that wait in the trash: of what is there after a kill. */
+    static Set<Long> directories(Peer peer) throws IOException {
+        Set<Long> ids = new TreeSet<>();
+        for (Path directory : List.of(peer.snapshots(), peer.root().resolve("trash"))) {
+            for (String name : names(directory)) {
+                String number = name.contains(".") ? name.substring(0, name.indexOf('.')) : name;
+                if (number.matches("[0-9]+")) {
+                    ids.add(Long.parseLong(number));
+                }
+            }
+        }
+        return ids;
+    }
+
+    /** The uppers of all actives that are known, while no snapshotter runs. */
+    static Map<Long, Tree> uppers(Peer peer, Map<String, Entry> known) throws IOException {
+        Map<Long, Tree> uppers = new HashMap<>();
+        for (Entry entry : known.values()) {
+            boolean isActive = entry.kind() == io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind.ACTIVE;
+            if (isActive && entry.id() != Ledger.UNKNOWN_ID) {
+                uppers.put(entry.id(), Tree.of(peer.upper(entry.id())));
+            }
+        }
+        return uppers;
+    }
+
+    /** Checks everything. The snapshotter is left with the snapshots that were found. */
+    Report check() throws IOException {
+        compareRecords();
+        checkCommits();
+        compareLayers();
+        checkUppers();
+        checkNewIds();
+        client.cleanup();
+        checkDirectories();
+        if (peer.isOurs()) {
+            checkMounts();
+            checkTrash();
+        }
+        return new Report(violations, found, poisoned, layers);
+    }
+
+    private void violated(Kind kind, String text) {
+        violations.add(new Violation(kind, text));
+    }
+
+    private void compareRecords() {
+        Map<String, Info> infos = new TreeMap<>();
+        client.list().forEach(info -> infos.put(info.getName(), info));
+        infos.forEach((name, info) -> {
+            Set<Entry> possible = expected.possible().getOrDefault(name, Set.of());
+            Optional<Entry> entry = possible.stream()
+                    .filter(Objects::nonNull)
+                    .filter(candidate -> isAsFound(candidate, info))
+                    .findFirst();
+            if (entry.isEmpty()) {
+                boolean isChanged = possible.stream().anyMatch(Objects::nonNull);
+                violated(
+                        isChanged ? Kind.LOST : Kind.UNEXPLAINED,
+                        name + " is " + describe(info) + ", may be " + possible);
+            }
+            String reason = info.getLabelsOrDefault(Labels.POISONED, "");
+            if (!reason.isEmpty()) {
+                poisoned.put(name, reason);
+            }
+            found.put(name, withId(name, entry.orElseGet(() -> entryOf(info))));
+        });
+        expected.possible().forEach((name, possible) -> {
+            if (!possible.contains(null) && !infos.containsKey(name)) {
+                violated(Kind.LOST, name + " is gone, was " + possible);
+            }
+        });
+        checkPoison();
+    }
+
+    private static boolean isAsFound(Entry entry, Info info) {
+        return entry.kind() == info.getKind()
+                && entry.parent().equals(info.getParent())
+                && entry.mark().equals(info.getLabelsOrDefault(Ledger.MARK, ""));
+    }
+
+    private static Entry entryOf(Info info) {
+        return new Entry(
+                info.getKind(),
+                false,
+                info.getParent(),
+                info.getLabelsOrDefault(Ledger.MARK, ""),
+                Ledger.UNKNOWN_ID,
+                null);
+    }
+
+    private static String describe(Info info) {
+        return info.getKind() + " on \"" + info.getParent() + "\" " + info.getLabelsMap();
+    }
+
+    /** One whose Prepare was not answered says where it lies when it is asked. */
+    private Entry withId(String name, Entry entry) {
+        if (!isActive(entry) || entry.id() != Ledger.UNKNOWN_ID || poisoned.containsKey(name)) {
+            return entry;
+        }
+        try {
+            return entry.withId(Place.of(client.mounts(name)).id());
+        } catch (StatusRuntimeException e) {
+            violated(Kind.UNUSABLE, name + " has no mounts: " + e.getStatus());
+            return entry;
+        }
+    }
+
+    private static boolean isActive(Entry entry) {
+        return entry.kind() == io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind.ACTIVE;
+    }
+
+    private static boolean isLayer(Entry entry) {
+        return entry.kind() == io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind.COMMITTED;
+    }
+
+    private void checkPoison() {
+        poisoned.forEach((name, reason) -> {
+            boolean isExplained = crash == Crash.POWER_CUT ? reason.equals("crash") : mayBePoisoned;
+            if (!isExplained || !isActive(found.get(name))) {
+                violated(Kind.POISONED, name + ": " + reason);
+            }
+        });
+        if (crash == Crash.POWER_CUT && peer.isOurs()) {
+            found.forEach((name, entry) -> {
+                if (isActive(entry) && !poisoned.containsKey(name)) {
+                    violated(Kind.NOT_POISONED, name);
+                }
+            });
+        }
+    }
+
+    private void checkCommits() {
+        for (Ledger.Commit commit : expected.open()) {
+            boolean isActiveThere = found.containsKey(commit.key());
+            boolean isLayerThere = found.containsKey(commit.name());
+            if (isActiveThere && isLayerThere) {
+                violated(Kind.HALF_DONE, commit.key() + " and its layer " + commit.name() + " are both there");
+            }
+            if (!isActiveThere && !isLayerThere && commit.isActiveCertain()) {
+                violated(Kind.HALF_DONE, commit.key() + " and its layer " + commit.name() + " are both gone");
+            }
+        }
+    }
+
+    private void compareLayers() throws IOException {
+        for (Map.Entry<String, Entry> named : found.entrySet()) {
+            Entry entry = named.getValue();
+            if (!isLayer(entry) || entry.tree() == null) {
+                continue;
+            }
+            layers++;
+            String differences = entry.tree().differencesTo(treeOf(entry.id()));
+            if (!differences.isEmpty()) {
+                violated(Kind.DAMAGED_LAYER, named.getKey() + " (" + entry.id() + "): " + differences);
+            }
+        }
+    }
+
+    private void checkUppers() throws IOException {
+        for (Map.Entry<String, Entry> named : found.entrySet()) {
+            Tree before = uppersBefore.get(named.getValue().id());
+            if (before == null || !isActive(named.getValue())) {
+                continue;
+            }
+            String differences = before.differencesTo(treeOf(named.getValue().id()));
+            if (!differences.isEmpty()) {
+                violated(Kind.ALTERED_UPPER, named.getKey() + ": " + differences);
+            }
+        }
+    }
+
+    /** A damaged file system may not even let itself be read. */
+    private Tree treeOf(long id) {
+        try {
+            return Tree.of(peer.upper(id));
+        } catch (IOException e) {
+            return new Tree(new TreeMap<>(Map.of("unreadable", e.toString())));
+        }
+    }
+
+    private void checkNewIds() {
+        for (String key : List.of("crash/0/extract-probe", "crash/0/probe")) {
+            try {
+                long id = Place.of(client.prepare(key, "", Map.of())).id();
+                if (id <= expected.highestId()) {
+                    violated(Kind.ID_REUSED, "a new snapshot got " + id + ", seen before: " + expected.highestId());
+                }
+                client.remove(key);
+            } catch (StatusRuntimeException e) {
+                violated(Kind.PREPARE_FAILS, "Prepare or Remove of " + key + " was answered " + e.getStatus());
+            }
+        }
+    }
+
+    private void checkDirectories() throws IOException {
+        Set<Long> withRecord = new HashSet<>();
+        int withUnknownId = 0;
+        for (Map.Entry<String, Entry> named : found.entrySet()) {
+            Entry entry = named.getValue();
+            boolean isKept = !WITHOUT_DIRECTORY.contains(poisoned.getOrDefault(named.getKey(), ""));
+            boolean hasDirectory = isLayer(entry) || (isActive(entry) && isKept) || !peer.isOurs();
+            if (hasDirectory && entry.id() != Ledger.UNKNOWN_ID) {
+                withRecord.add(entry.id());
+            } else if (hasDirectory) {
+                withUnknownId++;
+            }
+        }
+        Set<Long> there = new TreeSet<>();
+        for (String name : names(peer.snapshots())) {
+            if (name.matches("[0-9]+")) {
+                there.add(Long.parseLong(name));
+            } else {
+                violated(Kind.STRAY_FILE, peer.snapshots().resolve(name).toString());
+            }
+        }
+        Set<Long> missing = new TreeSet<>(withRecord);
+        missing.removeAll(there);
+        missing.forEach(id -> violated(Kind.MISSING_DIRECTORY, "there is no directory " + id));
+        there.removeAll(withRecord);
+        if (there.size() > withUnknownId) {
+            violated(Kind.ORPHAN_DIRECTORY, there + " have no record, but for " + withUnknownId);
+        }
+        if (peer.isOurs()) {
+            checkLayerDirectories();
+        }
+    }
+
+    private void checkLayerDirectories() throws IOException {
+        for (Map.Entry<String, Entry> named : found.entrySet()) {
+            Entry entry = named.getValue();
+            if (isLayer(entry) && entry.id() != Ledger.UNKNOWN_ID) {
+                Set<String> names = names(peer.upper(entry.id()).getParent());
+                if (!OF_A_LAYER.containsAll(names)) {
+                    violated(Kind.STRAY_FILE, named.getKey() + " (" + entry.id() + ") has " + names);
+                }
+            }
+        }
+    }
+
+    private void checkMounts() throws IOException {
+        Map<Path, Integer> mounts = new HashMap<>();
+        int sentinels = 0;
+        for (MountInfo mount : MountInfo.all()) {
+            Path mountPoint = Path.of(mount.mountPoint());
+            if (mountPoint.startsWith(peer.snapshots())) {
+                mounts.merge(mountPoint, 1, Integer::sum);
+            } else if (mountPoint.startsWith(peer.state()) && !mountPoint.equals(peer.state())) {
+                sentinels++;
+            }
+        }
+        if (sentinels > 1) {
+            violated(Kind.ORPHAN_MOUNT, sentinels + " mounts below " + peer.state() + ", one of them the sentinel");
+        }
+        int withUnknownId = 0;
+        for (Map.Entry<String, Entry> named : found.entrySet()) {
+            Entry entry = named.getValue();
+            if (!isActive(entry) || !entry.isVolatile()) {
+                continue;
+            }
+            boolean isPoisoned = poisoned.containsKey(named.getKey());
+            if (entry.id() == Ledger.UNKNOWN_ID) {
+                withUnknownId++;
+                continue;
+            }
+            int count = Optional.ofNullable(mounts.remove(peer.upper(entry.id()).resolveSibling("merged")))
+                    .orElse(0);
+            if (count == 0 && !isPoisoned) {
+                violated(Kind.MISSING_MOUNT, named.getKey() + " (" + entry.id() + ")");
+            } else if (count > 1) {
+                violated(Kind.ORPHAN_MOUNT, named.getKey() + " (" + entry.id() + ") is mounted " + count + " times");
+            }
+        }
+        if (mounts.size() > withUnknownId) {
+            violated(Kind.ORPHAN_MOUNT, mounts + ", but for " + withUnknownId);
+        }
+    }
+
+    private void checkTrash() throws IOException {
+        Set<String> left = names(peer.root().resolve("trash"));
+        if (!left.isEmpty()) {
+            violated(Kind.TRASH_LEFT, left.toString());
+        }
+    }
+
+    private static Set<String> names(Path directory) throws IOException {
+        if (!Files.exists(directory)) {
+            return Set.of();
+        }
+        Set<String> names = new TreeSet<>();
+        try (Stream<Path> entries = Files.list(directory)) {
+            entries.forEach(entry -> names.add(entry.getFileName().toString()));
+        }
+        return names;
+    }
+}

@@ -1,0 +1,214 @@
+package io.github.volatilesnapshotter.crash;
+
+import io.github.volatilesnapshotter.crash.Ledger.Crash;
+import io.github.volatilesnapshotter.crash.Violation.Kind;
+import io.github.volatilesnapshotter.lab.Disk;
+import io.grpc.StatusRuntimeException;
+import java.io.IOException;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeMap;
+
+/**
+ * Loads a snapshotter, kills it at a random moment or lets it die at a named point, starts it again on the same root, checks every
+ * invariant, and so on. One root is used for many rounds, so that what a round leaves behind troubles the later ones.
+ */
+final class KillRounds implements AutoCloseable {
+    private static final int SHORTEST_MILLIS = 20;
+    private static final int LONGEST_MILLIS = 400;
+
+    /** How long the load goes on if the point is not reached. */
+    private static final int POINT_MILLIS = 1_000;
+
+    /** How long it goes on after the disk has begun to fail. */
+    private static final int ERROR_MILLIS = 1_500;
+
+    private static final int MOST_PASSAGES = 12;
+
+    /** Points that only a start passes. */
+    private static final Set<CrashPoint> OF_A_START = EnumSet.of(
+            CrashPoint.START_OPENED,
+            CrashPoint.START_ADOPTED,
+            CrashPoint.START_JUDGED,
+            CrashPoint.START_POISONED,
+            CrashPoint.WORK_RENEWED,
+            CrashPoint.ORPHAN_DETACHED,
+            CrashPoint.THROWN_AWAY,
+            CrashPoint.TRASH_DELETED,
+            CrashPoint.IDS_RESERVED,
+            CrashPoint.SENTINEL_DETACHED,
+            CrashPoint.SENTINEL_DIRECTORIES_MADE,
+            CrashPoint.SENTINEL_MOUNTED,
+            CrashPoint.OVERLAY_MOUNTED,
+            CrashPoint.WRITTEN);
+
+    /** Points that are passed when a disk fails, or never by a load of a second. */
+    private static final Set<CrashPoint> OF_AN_ERROR = EnumSet.of(
+            CrashPoint.POISON_KNOWN,
+            CrashPoint.POISON_RECORDED,
+            CrashPoint.ERROR_SEEN,
+            CrashPoint.SENTINEL_DETACHED,
+            CrashPoint.SENTINEL_DIRECTORIES_MADE,
+            CrashPoint.SENTINEL_MOUNTED,
+            CrashPoint.NEXT_DATABASE_FINISHED,
+            CrashPoint.OLD_LOG_REMOVED,
+            CrashPoint.DATABASE_REPLACED);
+
+    private static final Set<CrashPoint> OF_A_LOAD = ofALoad();
+
+    private final Peer peer;
+    private final Disk disk;
+    private final Load.Settings load;
+    private final long seed;
+    private final Random random;
+    private final Tally tally;
+    private final Ledger ledger = new Ledger();
+    private int round;
+
+    /**
+     * On a root of its own.
+     *
+     * @param disk on which the root lies; it fails in each round if the load says that it may
+     * @param tally where everything is counted
+     */
+    KillRounds(Peer peer, Disk disk, Load.Settings load, long seed, Tally tally) {
+        this.peer = peer;
+        this.disk = disk;
+        this.load = load;
+        this.seed = seed;
+        this.random = new Random(seed);
+        this.tally = tally;
+    }
+
+    private static Set<CrashPoint> ofALoad() {
+        Set<CrashPoint> points = EnumSet.complementOf(EnumSet.copyOf(OF_AN_ERROR));
+        points.removeIf(point -> point.word().startsWith("start-"));
+        points.removeAll(EnumSet.of(
+                CrashPoint.WORK_RENEWED,
+                CrashPoint.ORPHAN_DETACHED,
+                CrashPoint.IDS_RESERVED,
+                CrashPoint.LOG_CARRIED_OVER));
+        return points;
+    }
+
+    /** Runs some more rounds. */
+    void run(int rounds) throws IOException, InterruptedException {
+        for (int i = 0; i < rounds; i++) {
+            round++;
+            tally.beginRound("seed " + seed + " round " + round);
+            run();
+        }
+    }
+
+    private void run() throws IOException, InterruptedException {
+        if (!peer.isAlive()) {
+            peer.start();
+        }
+        loadAndKill();
+        Map<Long, Tree> uppers = load.mayFail() ? Map.of() : Invariants.uppers(peer, ledger.known());
+        Invariants.directories(peer).forEach(ledger::sawId);
+        if (peer.isOurs() && random.nextInt(4) == 0) {
+            dieAtStart();
+        }
+        startAgain();
+        check(uppers);
+    }
+
+    private void loadAndKill() throws IOException, InterruptedException {
+        boolean isAtPoint = peer.isOurs() && random.nextInt(5) < 3;
+        CrashPoint point = pick(load.mayFail() ? OF_AN_ERROR : OF_A_LOAD);
+        int passage = load.mayFail() ? 1 + random.nextInt(2) : 1 + random.nextInt(MOST_PASSAGES);
+        int millis = random.nextInt(SHORTEST_MILLIS, LONGEST_MILLIS);
+        if (isAtPoint) {
+            peer.arm(point, passage);
+        }
+        try (Load running = new Load(peer, ledger, load, seed * 1_000 + round)) {
+            running.start();
+            boolean hasEnded = running.awaitEnd(isAtPoint && !load.mayFail() ? POINT_MILLIS : millis);
+            if (load.mayFail() && !hasEnded) {
+                disk.startFailing();
+                hasEnded = running.awaitEnd(ERROR_MILLIS);
+            }
+            peer.kill();
+            running.stop();
+            if (load.mayFail()) {
+                disk.heal();
+            }
+            if (isAtPoint) {
+                tally.point(point, hasEnded);
+            }
+            tally.answers(running.calls());
+            running.complaints().forEach(complaint -> tally.violated(new Violation(Kind.REFUSED, complaint)));
+        } finally {
+            peer.disarm();
+        }
+    }
+
+    /** What a start leaves that does not come to its end is found by the next. */
+    private void dieAtStart() throws IOException {
+        CrashPoint point = pick(OF_A_START);
+        peer.arm(point, 1 + random.nextInt(3));
+        try {
+            peer.launch();
+            tally.point(point, !peer.awaitServing());
+            peer.kill();
+        } finally {
+            peer.disarm();
+        }
+    }
+
+    /** A disk that has failed may have turned its file system read-only: then it is mounted anew, as an operator would do it. */
+    private void startAgain() throws IOException {
+        try {
+            peer.start();
+        } catch (IOException e) {
+            if (!load.mayFail()) {
+                tally.violated(new Violation(Kind.NO_START, e.getMessage()));
+                throw e;
+            }
+            tally.remounted();
+            Traces.unmountBelow(peer.root());
+            Traces.unmountBelow(peer.state());
+            disk.remount();
+            peer.start();
+        }
+    }
+
+    private void check(Map<Long, Tree> uppers) throws IOException {
+        try (Client client = peer.connect()) {
+            Invariants.Report report = new Invariants(
+                            peer, client, ledger.expectedAfterKill(), Crash.KILL, load.mayFail(), uppers)
+                    .check();
+            tally.found(report);
+            ledger.settle(report.found());
+            new Survivors(client, ledger, random).use(peer, report.poisoned()).forEach(tally::violated);
+        } catch (StatusRuntimeException e) {
+            tally.violated(new Violation(Kind.UNUSABLE, "a check was answered " + e.getStatus()));
+        }
+    }
+
+    private CrashPoint pick(Set<CrashPoint> points) {
+        return List.copyOf(new TreeMap<>(byWord(points)).values()).get(random.nextInt(points.size()));
+    }
+
+    private static Map<String, CrashPoint> byWord(Set<CrashPoint> points) {
+        Map<String, CrashPoint> byWord = new TreeMap<>();
+        points.forEach(point -> byWord.put(point.word(), point));
+        return byWord;
+    }
+
+    /** Ends the snapshotter and takes away what it leaves mounted. */
+    @Override
+    public void close() throws IOException {
+        try {
+            peer.stop();
+        } finally {
+            peer.kill();
+            Traces.unmountBelow(peer.root());
+            Traces.unmountBelow(peer.state());
+        }
+    }
+}

@@ -1,0 +1,90 @@
+package io.github.volatilesnapshotter.crash;
+
+import io.github.volatilesnapshotter.crash.Violation.Kind;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+
+/** What was seen in many rounds. One thread. */
+final class Tally {
+    private final String peer;
+    private final List<String> violations = new ArrayList<>();
+    private final Map<Kind, Integer> counts = new EnumMap<>(Kind.class);
+    private final Set<String> roundsWithViolations = new HashSet<>();
+    private final Map<String, Integer> reached = new TreeMap<>();
+    private final Map<String, Integer> missed = new TreeMap<>();
+    private final Map<String, Integer> poisoned = new TreeMap<>();
+    private String round = "";
+    private int rounds;
+    private int remounts;
+    private long answers;
+    private long layers;
+    private long survivors;
+
+    /** @param peer how the snapshotter is called */
+    Tally(String peer) {
+        this.peer = peer;
+    }
+
+    /** @param named with the seed that repeats it */
+    void beginRound(String named) {
+        round = named;
+        rounds++;
+    }
+
+    void violated(Violation violation) {
+        counts.merge(violation.kind(), 1, Integer::sum);
+        roundsWithViolations.add(round);
+        violations.add(round + ": " + violation);
+    }
+
+    void found(Invariants.Report report) {
+        report.violations().forEach(this::violated);
+        layers += report.layers();
+        survivors += report.found().values().stream()
+                .filter(entry ->
+                        entry.kind() == io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind.ACTIVE)
+                .count();
+        report.poisoned().values().forEach(reason -> poisoned.merge(reason, 1, Integer::sum));
+    }
+
+    void answers(long more) {
+        answers += more;
+    }
+
+    void remounted() {
+        remounts++;
+    }
+
+    /** @param isReached whether the process died there; else it was killed later */
+    void point(CrashPoint point, boolean isReached) {
+        (isReached ? reached : missed).merge(point.word(), 1, Integer::sum);
+    }
+
+    /** One line each, with the seed and the round. */
+    List<String> violations() {
+        return violations;
+    }
+
+    /** How many rounds have violated something of this kind, or several things. */
+    int count(Kind kind) {
+        return counts.getOrDefault(kind, 0);
+    }
+
+    /** All in words, for people. */
+    String summary() {
+        String wrong = counts.entrySet().stream()
+                .map(counted -> counted.getValue() + " " + counted.getKey().words())
+                .collect(Collectors.joining(", "));
+        return "%s: %d rounds, %d answers, %d layers compared, %d actives survived, poisoned %s, %d remounts%n"
+                        .formatted(peer, rounds, answers, layers, survivors, poisoned, remounts)
+                + "%s: died at %s, did not come to %s%n".formatted(peer, reached, missed)
+                + "%s: something wrong in %d rounds%s"
+                        .formatted(peer, roundsWithViolations.size(), wrong.isEmpty() ? "" : ": " + wrong);
+    }
+}

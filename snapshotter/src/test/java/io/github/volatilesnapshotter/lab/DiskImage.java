@@ -1,0 +1,52 @@
+package io.github.volatilesnapshotter.lab;
+
+import io.github.volatilesnapshotter.lab.Disk.FileSystem;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * What a power cut left of a disk, mounted: the file system has replayed its journal or log.
+ *
+ * <p>An image of btrfs can be mounted only while neither its disk nor another image of that is: they have the same UUID.
+ * Closing unmounts, with whatever is mounted below.
+ */
+public final class DiskImage implements AutoCloseable {
+    private final Path root;
+
+    private DiskImage(Path root) {
+        this.root = root;
+    }
+
+    /**
+     * Mounts an image.
+     *
+     * @param mountPoint a directory, which is made
+     * @throws IOException if the file system is damaged beyond what its log repairs
+     */
+    public static DiskImage mount(Path file, FileSystem fileSystem, Path mountPoint) throws IOException {
+        Files.createDirectory(mountPoint);
+        String options = fileSystem == FileSystem.XFS ? "loop,noatime,nouuid" : "loop,noatime";
+        // A file system of the same UUID may be on its way out.
+        Retry.untilItWorks(() -> Command.run(
+                "mount", "-t", fileSystem.kernelName(), "-o", options, file.toString(), mountPoint.toString()));
+        return new DiskImage(mountPoint);
+    }
+
+    public Path root() {
+        return root;
+    }
+
+    @Override
+    public void close() throws IOException {
+        Retry.untilItWorks(() -> {
+            new MountsOnDisk(root).unmountIdle();
+            if (MountInfo.all().stream()
+                    .anyMatch(mount -> Path.of(mount.mountPoint()).startsWith(root))) {
+                throw new IOException(root + " is busy");
+            }
+            return null;
+        });
+        Files.delete(root);
+    }
+}
