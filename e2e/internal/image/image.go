@@ -85,6 +85,11 @@ func (i *Image) Tree() Tree {
 	return tree(i.layers)
 }
 
+// Layers is how many layers the image has.
+func (i *Image) Layers() int {
+	return len(i.layers)
+}
+
 // Write writes the image as an OCI archive. The same image gives the same bytes.
 func (i *Image) Write(w io.Writer) error {
 	manifest, blobs, err := i.Build()

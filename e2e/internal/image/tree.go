@@ -65,6 +65,9 @@ func (t Tree) add(entry Entry) {
 	case entry.Type == tar.TypeLink:
 		t[entry.Name] = t[entry.Link]
 	default:
+		if entry.Type != tar.TypeDir {
+			t.removeBelow(entry.Name + "/")
+		}
 		t[entry.Name] = &Node{Entry: entry}
 	}
 }

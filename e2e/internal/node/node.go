@@ -27,6 +27,8 @@ const (
 	Runtime = "io.containerd.runc.v2"
 	// Snapshotter is the name of the proxy plugin.
 	Snapshotter = "volatile"
+	// StockSnapshotter is containerd's own, built into it.
+	StockSnapshotter = "overlayfs"
 
 	startBound   = 30 * time.Second
 	stopBound    = 30 * time.Second
@@ -73,7 +75,7 @@ func Prepare(t testing.TB, release Release) *Containerd {
 func (c *Containerd) Start(snapshotterSocket, snapshotterRoot string) {
 	c.t.Helper()
 	var configuration bytes.Buffer
-	values := configurationValues{c.directory, snapshotterSocket, snapshotterRoot}
+	values := configurationValues{c.directory, snapshotterSocket, snapshotterRoot, c.Release.Unpacks}
 	if err := c.Release.configuration.Execute(&configuration, values); err != nil {
 		c.t.Fatal(err)
 	}

@@ -18,10 +18,13 @@ type Release struct {
 	configuration *template.Template
 	// TransferService says whether an import unpacks in containerd, and not in ctr.
 	TransferService bool
+	// Unpacks is how many layers of an image the transfer service unpacks at once.
+	Unpacks int
 }
 
 type configurationValues struct {
 	Directory, Snapshotter, SnapshotterRoot string
+	Unpacks                                 int
 }
 
 // Debian's 1.6 knows neither exports nor capabilities of a proxy plugin.
@@ -59,10 +62,14 @@ disabled_plugins = [
 [plugins."io.containerd.internal.v1.opt"]
   path = "{{.Directory}}/opt"
 [plugins."io.containerd.transfer.v1.local"]
-  max_concurrent_unpacks = 4
+  max_concurrent_unpacks = {{.Unpacks}}
   [[plugins."io.containerd.transfer.v1.local".unpack_config]]
     platform = "linux"
     snapshotter = "volatile"
+    differ = "walking"
+  [[plugins."io.containerd.transfer.v1.local".unpack_config]]
+    platform = "linux"
+    snapshotter = "overlayfs"
     differ = "walking"
 [proxy_plugins.volatile]
   type = "snapshot"
@@ -89,5 +96,5 @@ func Releases(t testing.TB) []Release {
 func Newest(t testing.TB) Release {
 	t.Helper()
 	tools.Require(t, "runc")
-	return Release{Name: "2.3", directory: tools.Bin(t), configuration: configuration23, TransferService: true}
+	return Release{Name: "2.3", directory: tools.Bin(t), configuration: configuration23, TransferService: true, Unpacks: 4}
 }

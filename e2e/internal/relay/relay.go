@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net"
 	"path"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -28,19 +27,44 @@ type Call struct {
 	Code   codes.Code
 }
 
+// Event is one call, in the order in which calls began.
+type Event struct {
+	Method string
+	// Request is the message as it was on the wire.
+	Request []byte
+	Begun   time.Time
+	// Ended is zero while the call runs.
+	Ended time.Time
+}
+
 // Relay is a running relay.
 type Relay struct {
 	upstream *grpc.ClientConn
+	server   *grpc.Server
+	ended    chan error
 
-	mutex sync.Mutex
-	calls map[Call]int
-	// requests are the messages of each method.
-	requests map[string][][]byte
+	mutex  sync.Mutex
+	calls  map[Call]int
+	events []*Event
 }
 
 // Start serves on a socket until the test ends.
 func Start(t testing.TB, socket, upstreamSocket string) *Relay {
 	t.Helper()
+	relay, err := Serve(socket, upstreamSocket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := relay.Close(); err != nil {
+			t.Errorf("relay on %s: %v", socket, err)
+		}
+	})
+	return relay
+}
+
+// Serve serves on a socket until Close.
+func Serve(socket, upstreamSocket string) (*Relay, error) {
 	upstream, err := grpc.NewClient("unix://"+upstreamSocket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		// As containerd does it, so that a restarted snapshotter is found again soon.
@@ -49,26 +73,26 @@ func Start(t testing.TB, socket, upstreamSocket string) *Relay {
 		}}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodec(bytesCodec{})))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
-		t.Fatal(err)
+		return nil, errors.Join(err, upstream.Close())
 	}
-	relay := &Relay{upstream: upstream, calls: map[Call]int{}, requests: map[string][][]byte{}}
-	server := grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(relay.handle))
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-ended; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
-			t.Errorf("relay on %s: %v", socket, err)
-		}
-		if err := upstream.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return relay
+	relay := &Relay{upstream: upstream, calls: map[Call]int{}, ended: make(chan error, 1)}
+	relay.server = grpc.NewServer(grpc.ForceServerCodec(bytesCodec{}), grpc.UnknownServiceHandler(relay.handle))
+	go func() { relay.ended <- relay.server.Serve(listener) }()
+	return relay, nil
+}
+
+// Close ends the calls that run, and the relay.
+func (r *Relay) Close() error {
+	r.server.Stop()
+	err := <-r.ended
+	if errors.Is(err, grpc.ErrServerStopped) {
+		err = nil
+	}
+	return errors.Join(err, r.upstream.Close())
 }
 
 // Calls returns how often each call was made.
@@ -80,15 +104,38 @@ func (r *Relay) Calls() map[Call]int {
 
 // Requests returns the requests of a method so far, as they were on the wire.
 func (r *Relay) Requests(method string) [][]byte {
-	r.mutex.Lock()
-	defer r.mutex.Unlock()
-	return slices.Clone(r.requests[method])
+	var requests [][]byte
+	for _, event := range r.Events() {
+		if event.Method == method {
+			requests = append(requests, event.Request)
+		}
+	}
+	return requests
 }
 
-func (r *Relay) record(method string, request []byte) {
+// Events returns the calls so far.
+func (r *Relay) Events() []Event {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	r.requests[path.Base(method)] = append(r.requests[path.Base(method)], request)
+	events := make([]Event, 0, len(r.events))
+	for _, event := range r.events {
+		events = append(events, *event)
+	}
+	return events
+}
+
+func (r *Relay) begin(method string, request []byte) *Event {
+	event := &Event{Method: path.Base(method), Request: request, Begun: time.Now()}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	r.events = append(r.events, event)
+	return event
+}
+
+func (r *Relay) end(event *Event) {
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	event.Ended = time.Now()
 }
 
 func (r *Relay) handle(_ any, stream grpc.ServerStream) error {
@@ -115,7 +162,8 @@ func (r *Relay) forward(method string, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(&message); err != nil {
 		return err
 	}
-	r.record(method, message)
+	event := r.begin(method, message)
+	defer r.end(event)
 	if err := upstream.SendMsg(&message); err != nil {
 		return err
 	}

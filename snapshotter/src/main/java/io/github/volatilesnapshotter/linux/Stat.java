@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
  *
  * @param mode type and permissions, as in {@code st_mode}
  * @param blocks512 what the file occupies, in units of 512 bytes whatever the filesystem's block size
+ * @param isWhiteout whether it is a character device 0:0, which overlayfs takes for a name that is hidden
  * @param deviceMajor of the device that stat(2) gives; on btrfs it is a subvolume's, not the one of mountinfo
  * @param mountId as the first field of mountinfo; 0 before Linux 5.8
  */
@@ -23,6 +24,7 @@ public record Stat(
         long inode,
         long blocks512,
         int links,
+        boolean isWhiteout,
         long deviceMajor,
         long deviceMinor,
         long sizeBytes,
@@ -36,6 +38,7 @@ public record Stat(
     private static final int TYPE_MASK = 0xf000;
     private static final int TYPE_DIRECTORY = 0x4000;
     private static final int TYPE_REGULAR_FILE = 0x8000;
+    private static final int TYPE_CHARACTER_DEVICE = 0x2000;
     private static final int PERMISSIONS_MASK = 0xfff;
 
     /** Of the path itself, also if it is a symbolic link. */
@@ -77,10 +80,16 @@ public record Stat(
                 statx.get(JAVA_LONG, 32),
                 statx.get(JAVA_LONG, 48),
                 statx.get(JAVA_INT, 16),
+                isWhiteout(statx),
                 Integer.toUnsignedLong(statx.get(JAVA_INT, 136)),
                 Integer.toUnsignedLong(statx.get(JAVA_INT, 140)),
                 statx.get(JAVA_LONG, 40),
                 hasMountId ? statx.get(JAVA_LONG, 144) : 0);
+    }
+
+    private static boolean isWhiteout(MemorySegment statx) {
+        boolean isCharacterDevice = (statx.get(JAVA_SHORT, 28) & TYPE_MASK) == TYPE_CHARACTER_DEVICE;
+        return isCharacterDevice && statx.get(JAVA_INT, 128) == 0 && statx.get(JAVA_INT, 132) == 0;
     }
 
     /** Null if the kernel did not fill it in. */

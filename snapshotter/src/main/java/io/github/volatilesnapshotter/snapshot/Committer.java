@@ -1,9 +1,11 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.linux.Whiteouts;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.RecordedUsage;
@@ -13,7 +15,9 @@ import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.github.volatilesnapshotter.superblock.Witness;
+import java.nio.file.Path;
 import java.time.Instant;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.TimeoutException;
@@ -26,6 +30,7 @@ final class Committer {
     private static final System.Logger LOG = System.getLogger(Committer.class.getName());
 
     private final SnapshotStore store;
+    private final Layout layout;
     private final Uppers uppers;
     private final LayerSync layerSync;
     private final Poisoner poisoner;
@@ -35,6 +40,7 @@ final class Committer {
 
     Committer(
             SnapshotStore store,
+            Layout layout,
             Uppers uppers,
             LayerSync layerSync,
             Poisoner poisoner,
@@ -42,6 +48,7 @@ final class Committer {
             Usages usages,
             Machine machine) {
         this.store = store;
+        this.layout = layout;
         this.uppers = uppers;
         this.layerSync = layerSync;
         this.poisoner = poisoner;
@@ -78,6 +85,7 @@ final class Committer {
             if (overlay.isPresent()) {
                 layerSync.syncVolatile(id, name, overlay.get());
             } else if (witness.isPresent()) {
+                removeIdleWhiteouts(active);
                 layerSync.syncDurable(id, name, witness.get());
             } else {
                 throw new IllegalStateException(active.key() + " has neither overlay nor witness and is not poisoned");
@@ -97,6 +105,21 @@ final class Committer {
         } catch (TimeoutException e) {
             throw new SnapshotException(
                     Category.UNAVAILABLE, "snapshot " + active.key() + " is not committed: " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * The applier of a layer without parent does not know what the layer will stand on, and the kernel shows a whiteout that
+     * hides nothing. Once the layer's place is known they go; a later try gives it no other place, because containerd names the
+     * same parent.
+     */
+    private void removeIdleWhiteouts(SnapshotRecord active) throws SyscallException {
+        List<SnapshotRecord> parents = active.hasParent() ? store.chain(active.parentId()) : List.of();
+        List<Path> lower =
+                parents.stream().map(parent -> layout.upper(parent.id())).toList();
+        int removed = Whiteouts.removeIdle(layout.upper(active.id()), lower);
+        if (removed > 0) {
+            LOG.log(INFO, "removed whiteouts that hide nothing", "key", active.key(), "count", removed);
         }
     }
 

@@ -75,7 +75,7 @@ final class OverlaySnapshotter implements Snapshotter {
         this.mounts = new SnapshotMounts(layout);
         this.usages = new Usages(layout, settings.usageCacheMillis());
         this.reads = new SnapshotReads(store, new Infos(poisoner), usages);
-        this.committer = new Committer(store, uppers, layerSync, poisoner, inquiry, usages, machine);
+        this.committer = new Committer(store, layout, uppers, layerSync, poisoner, inquiry, usages, machine);
         this.locks = new KeyLocks(settings.keyWaitMillis(), metrics::lockTimedOut);
     }
 

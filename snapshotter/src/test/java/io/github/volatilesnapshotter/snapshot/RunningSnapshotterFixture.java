@@ -124,6 +124,15 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         return running.device();
     }
 
+    /** As if the kernel had reported a lost write of the snapshot with this id, and of no other. */
+    void condemn(long id) {
+        try {
+            ((Inquiry) fieldOf(running, "inquiry")).lostWrite(id, Errno.EIO);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException("nothing can be condemned", e);
+        }
+    }
+
     /** A durable layer with one file of this content, named as its parent's child. */
     void layer(String name, String parent, String file, String content) throws Exception {
         String key = "default/1/extract-" + name;
