@@ -8,6 +8,7 @@ import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.snapshot.RunningSnapshotter;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings;
+import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.LayerSyncMode;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
 import io.github.volatilesnapshotter.superblock.WatchSettings;
 import io.netty.channel.EventLoopGroup;
@@ -238,7 +239,12 @@ final class Daemon {
                 new WatchSettings(
                         config.watch().intervalMillis(),
                         config.watch().probeIntervalMillis(),
-                        config.watch().probeTimeoutMillis()));
+                        config.watch().probeTimeoutMillis()),
+                switch (config.layers().sync()) {
+                    case AUTO -> LayerSyncMode.AUTO;
+                    case SYNCFS -> LayerSyncMode.SYNCFS;
+                    case TARGETED -> LayerSyncMode.TARGETED;
+                });
     }
 
     /**

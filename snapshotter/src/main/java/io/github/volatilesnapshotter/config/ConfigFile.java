@@ -99,6 +99,7 @@ public final class ConfigFile {
                 on_sick = %s
 
                 [layers]
+                sync = %s
                 commit_timeout_millis = %d
 
                 [watch]
@@ -137,6 +138,7 @@ public final class ConfigFile {
                         config.grpc().stopTimeoutMillis(),
                         config.volatileUppers().byDefault(),
                         quoted(Section.word(config.volatileUppers().onSick())),
+                        quoted(Section.word(config.layers().sync())),
                         config.layers().commitTimeoutMillis(),
                         config.watch().intervalMillis(),
                         config.watch().probeIntervalMillis(),
@@ -205,6 +207,7 @@ public final class ConfigFile {
 
     private static Layers layers(Section section, Layers defaults) {
         Layers layers = new Layers(
+                section.choice("sync", defaults.sync(), List.of(Layers.Sync.values())),
                 section.integer("commit_timeout_millis", (int) defaults.commitTimeoutMillis(), 1_000, 3_600_000));
         section.refuseUnknownKeys();
         return layers;

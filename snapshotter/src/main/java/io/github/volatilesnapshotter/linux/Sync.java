@@ -4,6 +4,11 @@ import java.util.Optional;
 
 /** Data to disk. Each blocks until it is done or failed, without a bound: on a hung device for ever. */
 public final class Sync {
+    // Flags of sync_file_range(2).
+    private static final int WAIT_BEFORE = 1;
+    private static final int WRITE = 2;
+    private static final int WAIT_AFTER = 4;
+
     private Sync() {}
 
     /**
@@ -31,5 +36,23 @@ public final class Sync {
      */
     public static void syncfs(Fd file) throws SyscallException {
         SystemCalls.syncfs(file);
+    }
+
+    /**
+     * Has what is dirty of the file's content written back, and allocated where that was put off; waits for none of it, but for room in
+     * the device's queue. It may leave out a page that is locked now.
+     */
+    public static void startWriteback(Fd file) throws SyscallException {
+        SystemCalls.syncFileRange(file, WRITE);
+    }
+
+    /**
+     * Returns after the file's content is written to the device, whose cache is not flushed, and the filesystem has noted in memory
+     * where it lies: ext4 and xfs do that before they end a page's writeback, btrfs may do it later. Nothing of the file's metadata is
+     * on disk. Fails if a writeback of this file failed that its descriptors were not told of yet; that of the superblock stays as it
+     * is.
+     */
+    public static void awaitWriteback(Fd file) throws SyscallException {
+        SystemCalls.syncFileRange(file, WAIT_BEFORE | WRITE | WAIT_AFTER);
     }
 }

@@ -136,6 +136,15 @@ final class SystemCalls {
         }
     }
 
+    /** Of the whole file, from its begin to its end. */
+    static void syncFileRange(Fd file, int flags) throws SyscallException {
+        int number = file.number();
+        try (CallFrame frame = new CallFrame()) {
+            long result = frame.uninterrupted(callState -> LibC.syncFileRange(callState, number, 0, 0, flags));
+            frame.check(result, "sync_file_range", file, "0x" + Integer.toHexString(flags));
+        }
+    }
+
     /** False if another open file description holds the lock. */
     static boolean lockExclusively(Fd file) throws SyscallException {
         int number = file.number();

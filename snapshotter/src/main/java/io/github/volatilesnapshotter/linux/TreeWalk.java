@@ -125,10 +125,20 @@ final class TreeWalk {
      * @param inode as the directory gives it; at a mount point that of the directory below the mount
      */
     record Entry(CString name, byte type, long inode) {
+        private static final byte UNKNOWN = 0;
         private static final byte DIRECTORY = 4;
+        private static final byte REGULAR_FILE = 8;
 
         boolean isSurelyDirectory() {
             return type == DIRECTORY;
+        }
+
+        boolean mayBeDirectory() {
+            return type == DIRECTORY || type == UNKNOWN;
+        }
+
+        boolean mayBeRegularFile() {
+            return type == REGULAR_FILE || type == UNKNOWN;
         }
     }
 

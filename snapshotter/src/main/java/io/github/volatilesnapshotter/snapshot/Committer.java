@@ -11,6 +11,7 @@ import io.github.volatilesnapshotter.metadata.RecordedUsage;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.github.volatilesnapshotter.superblock.Witness;
 import java.nio.file.Path;
@@ -98,6 +99,8 @@ final class Committer {
                     "snapshot " + active.key() + " could not be brought to disk on " + machine.superblock()
                             + " and is poisoned: " + e.getMessage(),
                     e);
+        } catch (SuperblockUnavailableException e) {
+            throw Failures.of(active.key(), e);
         } catch (TimeoutException e) {
             throw new SnapshotException(
                     Category.UNAVAILABLE, "snapshot " + active.key() + " is not committed: " + e.getMessage(), e);

@@ -22,8 +22,18 @@ final class Failures {
             Errno.EAGAIN,
             Errno.EINTR);
 
+    /** The superblock's state says that something was lost, by whatever call. */
+    static final String WRITEBACK = "writeback";
+
     /** Calls that write back; what they report was written before and is lost. */
-    private static final Set<String> WRITE_BACK = Set.of("syncfs", "fsync");
+    private static final Set<String> WRITE_BACK = Set.of(
+            "syncfs",
+            "fsync",
+            "sync_file_range",
+            "FS_IOC_FIEMAP",
+            "BTRFS_IOC_START_SYNC",
+            "BTRFS_IOC_WAIT_SYNC",
+            WRITEBACK);
 
     /** A filesystem that answers so has stopped writing: its journal was aborted, or it was shut down. */
     private static final Set<Errno> STOPPED = Set.of(Errno.EIO, Errno.EROFS);

@@ -3,9 +3,13 @@ package io.github.volatilesnapshotter.snapshot;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.RegularFiles;
 import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.superblock.FileSystemLog;
+import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
+import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import io.github.volatilesnapshotter.superblock.Witness;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -32,6 +36,8 @@ final class LayerSync implements AutoCloseable {
     private static final int MAX_THREADS = 64;
 
     private final Layout layout;
+    private final WatchedSuperblock superblock;
+    private final SyncChoice choice;
     private final long timeoutMillis;
     private final Map<Long, Future<@Nullable Void>> running = new ConcurrentHashMap<>();
     private final ThreadPoolExecutor threads = new ThreadPoolExecutor(
@@ -42,8 +48,10 @@ final class LayerSync implements AutoCloseable {
             new SynchronousQueue<>(),
             Thread.ofPlatform().name("layer-sync-", 0).daemon().factory());
 
-    LayerSync(Layout layout, long timeoutMillis) {
+    LayerSync(Layout layout, WatchedSuperblock superblock, SyncChoice choice, long timeoutMillis) {
         this.layout = layout;
+        this.superblock = superblock;
+        this.choice = choice;
         this.timeoutMillis = timeoutMillis;
     }
 
@@ -56,20 +64,37 @@ final class LayerSync implements AutoCloseable {
      * Returns when the upper of a durable snapshot, its directory entries and the name of the layer are on disk.
      *
      * @throws SyscallException if writing back failed, now or at any time since the witness was opened
+     * @throws SuperblockUnavailableException if nobody knows whether it failed, because the daemon stops
      * @throws TimeoutException if it takes longer than the deadline
      */
-    void syncDurable(long id, String name, Witness witness) throws SyscallException, TimeoutException {
+    void syncDurable(long id, String name, Witness witness)
+            throws SyscallException, SuperblockUnavailableException, TimeoutException {
         within(id, () -> {
-            witness.sync();
-            markCommitted(id, name);
+            Optional<FileSystemLog> log = choice.targetedLog(id);
+            if (log.isPresent()) {
+                writeBack(id, log.get());
+                // A layer of which something is lost gets no mark.
+                requireNoError(witness);
+                markCommitted(id, name);
+                requireNoError(witness);
+            } else {
+                witness.sync();
+                markCommitted(id, name);
+            }
         });
     }
 
     /** The same for a volatile snapshot, whose own overlay is its witness. */
-    void syncVolatile(long id, String name, VolatileOverlay overlay) throws SyscallException, TimeoutException {
+    void syncVolatile(long id, String name, VolatileOverlay overlay)
+            throws SyscallException, SuperblockUnavailableException, TimeoutException {
         within(id, () -> {
-            try (Fd upper = Fd.openDirectory(layout.upper(id))) {
-                Sync.syncfs(upper);
+            Optional<FileSystemLog> log = choice.targetedLog(id);
+            if (log.isPresent()) {
+                writeBack(id, log.get());
+            } else {
+                try (Fd upper = Fd.openDirectory(layout.upper(id))) {
+                    Sync.syncfs(upper);
+                }
             }
             markCommitted(id, name);
             // Asked last: its sample is as old as the mount, so it covers the sync itself, whoever consumed the error.
@@ -81,13 +106,38 @@ final class LayerSync implements AutoCloseable {
     }
 
     /**
-     * A new name in the layer's directory, made durable. After a journal was aborted {@code syncfs} fails once and then succeeds
+     * Brings the layer's own content to the device, and to the log what is to be known of it. All of it is begun before any of it is
+     * waited for. On disk it is when the log is committed: here, or with the mark.
+     */
+    private void writeBack(long id, FileSystemLog log) throws SyscallException {
+        Path upper = layout.upper(id);
+        RegularFiles.each(upper, Sync::startWriteback);
+        RegularFiles.each(upper, log::awaitContent);
+        try (Fd directory = Fd.openDirectory(upper)) {
+            log.commit(directory);
+        }
+    }
+
+    /** The error may be of another file, as with the witness's syncfs: which files it has hit is not known for certain. */
+    private void requireNoError(Witness witness) throws SyscallException, SuperblockUnavailableException {
+        Optional<Errno> error = superblock.errorSince(witness);
+        if (error.isPresent()) {
+            throw new SyscallException(
+                    Failures.WRITEBACK,
+                    "device " + superblock.device(),
+                    error.get(),
+                    "the filesystem has lost a write since the snapshot was prepared");
+        }
+    }
+
+    /**
+     * A new name in the layer's directory, made durable; on ext4 and xfs the fsync of its file commits all of the log. After a journal was aborted {@code syncfs} fails once and then succeeds
      * on a filesystem that writes nothing any more; making a name fails for good.
      */
     private void markCommitted(long id, String name) throws SyscallException {
         Path mark = layout.committedMark(id);
         Path draft = mark.resolveSibling("committed.new");
-        try (Fd file = Fd.openReadWrite(draft)) {
+        try (Fd file = Fd.openEmptied(draft)) {
             file.write((name + "\n").getBytes(StandardCharsets.UTF_8));
             Sync.fsync(file);
         } catch (SyscallException e) {
@@ -110,7 +160,7 @@ final class LayerSync implements AutoCloseable {
         }
     }
 
-    private void within(long id, Step step) throws SyscallException, TimeoutException {
+    private void within(long id, Step step) throws SyscallException, SuperblockUnavailableException, TimeoutException {
         long deadlineNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(timeoutMillis);
         Future<@Nullable Void> before = running.get(id);
         if (before != null) {
@@ -132,7 +182,7 @@ final class LayerSync implements AutoCloseable {
     }
 
     private void await(long id, Future<@Nullable Void> sync, long deadlineNanos)
-            throws SyscallException, TimeoutException {
+            throws SyscallException, SuperblockUnavailableException, TimeoutException {
         try {
             sync.get(deadlineNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
             running.remove(id, sync);
@@ -144,6 +194,9 @@ final class LayerSync implements AutoCloseable {
             running.remove(id, sync);
             if (e.getCause() instanceof SyscallException failed) {
                 throw failed;
+            }
+            if (e.getCause() instanceof SuperblockUnavailableException unavailable) {
+                throw unavailable;
             }
             throw new IllegalStateException("syncing snapshot " + id, e.getCause());
         } catch (InterruptedException e) {
@@ -166,6 +219,6 @@ final class LayerSync implements AutoCloseable {
 
     @FunctionalInterface
     private interface Step {
-        void run() throws SyscallException;
+        void run() throws SyscallException, SuperblockUnavailableException;
     }
 }

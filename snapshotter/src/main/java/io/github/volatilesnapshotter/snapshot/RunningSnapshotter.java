@@ -52,6 +52,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final Machine machine;
     private final Trash trash;
     private final Uppers uppers;
+    private final SyncChoice syncChoice;
     private final LayerSync layerSync;
     private final Poisoner poisoner;
     private final Inquiry inquiry;
@@ -74,6 +75,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         try {
             RunningSnapshotter running = open(settings, layout, metrics, opened);
             running.poisoner.addListener(listener);
+            running.syncChoice.check();
             running.recover(layout);
             running.registerGauges(metrics);
             running.trash.start();
@@ -161,7 +163,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
         this.poisoner = new Poisoner(store, metrics);
-        this.layerSync = new LayerSync(layout, settings.commitTimeoutMillis());
+        this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
+        this.layerSync = new LayerSync(layout, superblock, syncChoice, settings.commitTimeoutMillis());
         this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
         this.snapshotter = new OverlaySnapshotter(
                 settings,

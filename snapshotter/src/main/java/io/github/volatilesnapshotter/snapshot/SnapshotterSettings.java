@@ -15,6 +15,7 @@ import java.nio.file.Path;
  * @param usageCacheMillis how long the usage of an active is remembered
  * @param onSickFileSystem what a volatile snapshot gets whose filesystem takes no volatile uppers now
  * @param watch how closely the superblock is watched
+ * @param layerSync how a layer is brought to disk
  */
 public record SnapshotterSettings(
         Path root,
@@ -25,7 +26,18 @@ public record SnapshotterSettings(
         long cleanupTimeoutMillis,
         long usageCacheMillis,
         OnSickFileSystem onSickFileSystem,
-        WatchSettings watch) {
+        WatchSettings watch,
+        LayerSyncMode layerSync) {
+    /** How much of its filesystem a Commit writes back. */
+    public enum LayerSyncMode {
+        /** The layer alone while volatile uppers lie beside it, if the filesystem lets it, else all. */
+        AUTO,
+        /** All. */
+        SYNCFS,
+        /** The layer alone; a filesystem that does not let it is refused. */
+        TARGETED
+    }
+
     /** What a snapshot that would be volatile gets while errors keep coming. */
     public enum OnSickFileSystem {
         /** A plain overlay, whose fsync reports errors to its container. */

@@ -106,6 +106,11 @@ final class Uppers implements AutoCloseable {
         return List.copyOf(overlays.keySet());
     }
 
+    /** Whether a volatile snapshot other than {@code id} is mounted. */
+    boolean isMountedBeside(long id) {
+        return overlays.size() > (overlays.containsKey(id) ? 1 : 0);
+    }
+
     /** Whether the superblock has had an error since the witness of {@code id} was opened, as far as that was noticed. */
     boolean hasWitnessedEpoch(long id) {
         return witness(id)

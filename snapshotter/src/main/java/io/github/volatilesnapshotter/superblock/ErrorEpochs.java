@@ -59,6 +59,7 @@ final class ErrorEpochs implements AutoCloseable {
 
     private boolean isClosed;
     private long begun;
+    private Errno lastErrno = Errno.EIO;
     private boolean isAttempted;
     private int failedAttempts;
     private long lastAttemptNanos;
@@ -164,6 +165,26 @@ final class ErrorEpochs implements AutoCloseable {
     }
 
     /**
+     * Whether the superblock has had an error since {@link #begun} gave {@code before}, noticed or not. Begins an epoch if the sentinel has
+     * one to report. Under a microsecond while all is well, never waits for the disk.
+     *
+     * @throws SuperblockUnavailableException after a stop: nobody knows any more
+     */
+    Optional<Errno> errorSince(long before) throws SuperblockUnavailableException {
+        notice();
+        lock.lock();
+        try {
+            if (isClosed) {
+                throw new SuperblockUnavailableException(
+                        "device " + device + " is not watched any more", device, Errno.ESHUTDOWN, null);
+            }
+            return begun == before && open == null ? sentinel.error() : Optional.of(lastErrno);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
      * Asks the sentinel, and begins an epoch if it has an error to report. Under a microsecond while all is well, never waits for the
      * disk.
      *
@@ -211,6 +232,7 @@ final class ErrorEpochs implements AutoCloseable {
                 return;
             }
             begun++;
+            lastErrno = errno;
             epoch = new ErrorEpoch(begun, device, errno);
             open = epoch;
             // Nobody clears it before every overlay was asked.

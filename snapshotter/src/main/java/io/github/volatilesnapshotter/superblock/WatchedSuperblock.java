@@ -173,8 +173,18 @@ public final class WatchedSuperblock implements AutoCloseable {
         return device;
     }
 
+    /** As in mountinfo. */
+    public String fileSystemType() {
+        return mount.fsType();
+    }
+
     Path pool() {
         return pool;
+    }
+
+    /** How a part of this superblock is brought to disk without the rest, or why that can't be done. Asks the kernel each time. */
+    public FileSystemLog.Finding findLog() throws SyscallException {
+        return FileSystemLogs.find(mount, pool);
     }
 
     /** That the pool lies on. */
@@ -330,6 +340,16 @@ public final class WatchedSuperblock implements AutoCloseable {
         }
         throw new SuperblockUnavailableException(
                 "writeback errors on device " + device + " keep coming", device, Errno.EIO, null);
+    }
+
+    /**
+     * The error that the superblock has had since the witness was opened, if any: what {@link Witness#sync} would report, but for what
+     * still is to be written. Flushes and consumes nothing.
+     *
+     * @throws SuperblockUnavailableException after {@link #close}: nobody knows any more
+     */
+    public Optional<Errno> errorSince(Witness witness) throws SuperblockUnavailableException {
+        return epochs.errorSince(witness.epochs());
     }
 
     /**

@@ -43,8 +43,21 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         this(directory, commitTimeoutMillis, SnapshotterSettings.OnSickFileSystem.DURABLE);
     }
 
+    RunningSnapshotterFixture(Path directory, SnapshotterSettings.LayerSyncMode layerSync) throws Exception {
+        this(directory, 60_000, SnapshotterSettings.OnSickFileSystem.DURABLE, layerSync);
+    }
+
     RunningSnapshotterFixture(
             Path directory, long commitTimeoutMillis, SnapshotterSettings.OnSickFileSystem onSickFileSystem)
+            throws Exception {
+        this(directory, commitTimeoutMillis, onSickFileSystem, SnapshotterSettings.LayerSyncMode.AUTO);
+    }
+
+    RunningSnapshotterFixture(
+            Path directory,
+            long commitTimeoutMillis,
+            SnapshotterSettings.OnSickFileSystem onSickFileSystem,
+            SnapshotterSettings.LayerSyncMode layerSync)
             throws Exception {
         Path state = Files.createTempDirectory("volatile-snapshotter-state");
         this.settings = new SnapshotterSettings(
@@ -56,7 +69,8 @@ final class RunningSnapshotterFixture implements AutoCloseable {
                 10_000,
                 0,
                 onSickFileSystem,
-                new WatchSettings(20, 1_000, 2_000));
+                new WatchSettings(20, 1_000, 2_000),
+                layerSync);
         start();
     }
 

@@ -1,0 +1,162 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static io.github.volatilesnapshotter.snapshot.FailureScene.MEBIBYTE;
+import static io.github.volatilesnapshotter.snapshot.RunningSnapshotterFixture.upperOf;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import io.github.volatilesnapshotter.lab.Command;
+import io.github.volatilesnapshotter.lab.Disk;
+import io.github.volatilesnapshotter.lab.FaultyDisk;
+import io.github.volatilesnapshotter.linux.MountedTempDirectory;
+import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.LayerSyncMode;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * What a Commit brings to the device beside other dirty data. Sizes by system property: {@code sync.unrelatedMebibytes}, {@code
+ * sync.layerFiles}.
+ */
+@Tag("kernel")
+class TargetedSyncTest {
+    private static final int UNRELATED_BYTES = Integer.getInteger("sync.unrelatedMebibytes", 64) * MEBIBYTE;
+    private static final int LAYER_FILES = Integer.getInteger("sync.layerFiles", 300);
+    private static final String CONTAINER = "default/1/container";
+    private static final String LAYER = "default/2/extract-layer";
+    private static final long SEED = 5;
+
+    @RegisterExtension
+    final MountedTempDirectory temp = new MountedTempDirectory();
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Disk.FileSystem.class,
+            names = {"EXT4", "XFS", "BTRFS"})
+    void beside_a_volatile_upper_a_layer_reaches_the_device_whole_and_the_uppers_data_stay_dirty(
+            Disk.FileSystem fileSystem) throws Exception {
+        Path upper;
+        Map<String, String> written;
+        try (Disk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+            Path container = Path.of(fixture.snapshotter()
+                    .prepare(CONTAINER, "", Map.of())
+                    .getFirst()
+                    .source());
+            Path layer = upperOf(fixture.snapshotter().prepare(LAYER, "", Map.of()));
+            disk.syncfs();
+            Disk.Counters before = disk.counters();
+            SampleTree.write(layer, LAYER_FILES, SEED);
+            written = SampleTree.describe(layer);
+            // Last: a btrfs that is short of room for metadata writes data back by itself when files are made.
+            Disk.writeDirty(container.resolve("unrelated"), UNRELATED_BYTES);
+
+            fixture.snapshotter().commit("layer", LAYER, "", Map.of(), Cancellation.NEVER);
+            copy(disk);
+
+            long writtenBytes = disk.counters().since(before).bytesWritten();
+            long layerBytes =
+                    fixture.snapshotter().usage("layer", Cancellation.NEVER).sizeBytes();
+            assertThat(writtenBytes)
+                    .as("a layer of %d bytes, beside %d that stay dirty", layerBytes, UNRELATED_BYTES)
+                    .isLessThan(layerBytes + UNRELATED_BYTES / 2);
+            upper = fixture.layout().root().relativize(layer);
+        }
+        assertThat(describeCopy(upper)).as("what is on the device").isEqualTo(written);
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = Disk.FileSystem.class,
+            names = {"EXT4", "XFS", "BTRFS"})
+    void a_volatile_snapshot_becomes_a_layer_in_the_same_way(Disk.FileSystem fileSystem) throws Exception {
+        Path upper;
+        Map<String, String> written;
+        try (Disk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+            Path container = Path.of(fixture.snapshotter()
+                    .prepare(CONTAINER, "", Map.of())
+                    .getFirst()
+                    .source());
+            Path build = Path.of(fixture.snapshotter()
+                    .prepare("default/3/build", "", Map.of())
+                    .getFirst()
+                    .source());
+            disk.syncfs();
+            Disk.Counters before = disk.counters();
+            SampleTree.write(build, LAYER_FILES, SEED);
+            written = SampleTree.describe(build);
+            // Last: a btrfs that is short of room for metadata writes data back by itself when files are made.
+            Disk.writeDirty(container.resolve("unrelated"), UNRELATED_BYTES);
+
+            fixture.snapshotter().commit("layer", "default/3/build", "", Map.of(), Cancellation.NEVER);
+            copy(disk);
+
+            assertThat(disk.counters().since(before).bytesWritten())
+                    .isLessThan(fixture.snapshotter()
+                                    .usage("layer", Cancellation.NEVER)
+                                    .sizeBytes()
+                            + UNRELATED_BYTES / 2);
+            upper = fixture.layout().root().relativize(build.resolveSibling("fs"));
+        }
+        assertThat(describeCopy(upper)).as("what is on the device").isEqualTo(written);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Disk.FileSystem.class)
+    void everything_is_written_where_no_volatile_upper_is_mounted_or_the_log_is_not_enough(Disk.FileSystem fileSystem)
+            throws Exception {
+        Path upper;
+        Map<String, String> written;
+        try (Disk disk = FaultyDisk.create(fileSystem);
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+            if (fileSystem == Disk.FileSystem.EXT4_WITHOUT_JOURNAL) {
+                fixture.snapshotter().prepare(CONTAINER, "", Map.of());
+            }
+            Path layer = upperOf(fixture.snapshotter().prepare(LAYER, "", Map.of()));
+            disk.syncfs();
+            Disk.Counters before = disk.counters();
+            Disk.writeDirty(disk.root().resolve("unrelated"), UNRELATED_BYTES);
+            SampleTree.write(layer, LAYER_FILES, SEED);
+            written = SampleTree.describe(layer);
+
+            fixture.snapshotter().commit("layer", LAYER, "", Map.of(), Cancellation.NEVER);
+            copy(disk);
+
+            assertThat(disk.counters().since(before).bytesWritten()).isGreaterThanOrEqualTo(UNRELATED_BYTES);
+            upper = fixture.layout().root().relativize(layer);
+        }
+        assertThat(describeCopy(upper)).as("what is on the device").isEqualTo(written);
+    }
+
+    @Test
+    void a_filesystem_that_can_not_is_refused_at_start_if_it_is_asked_for() throws Exception {
+        try (Disk disk = FaultyDisk.create(Disk.FileSystem.EXT4_WITHOUT_JOURNAL)) {
+            assertThatThrownBy(() -> new RunningSnapshotterFixture(disk.root(), LayerSyncMode.TARGETED))
+                    .isInstanceOf(StartException.class)
+                    .hasMessage("layers.sync = \"targeted\" can't be done on device " + disk.number()
+                            + " (ext4): it has no journal; use \"auto\" or \"syncfs\"");
+        }
+    }
+
+    /** What the device holds now, which no cache of the filesystem has a part in: as after a power cut of a disk that tells the truth. */
+    private void copy(Disk disk) throws IOException {
+        Command.run("dd", "if=" + disk.device(), "of=" + copy(), "bs=4M", "iflag=direct", "conv=sparse", "status=none");
+    }
+
+    private Path copy() {
+        return temp.path().resolve("copy.img");
+    }
+
+    /** To be called when the disk is gone: of btrfs no two with one identity are mounted at the same time. */
+    private Map<String, String> describeCopy(Path upperBelowRoot) throws IOException {
+        Path mounted = temp.directory("copy");
+        Command.run("mount", "-o", "loop", copy().toString(), mounted.toString());
+        return SampleTree.describe(mounted.resolve("root").resolve(upperBelowRoot));
+    }
+}
