@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -54,7 +55,10 @@ func (p *puller) writeImage(ctx context.Context, bulk image.Bulk) error {
 		}
 		uncompressed := digest.Canonical.Digester()
 		count := &byteCount{}
-		if err := bulk.WriteLayer(layer, writer, io.MultiWriter(uncompressed.Hash(), count)); err != nil {
+		// A compressor writes some hundred bytes at a time, and here each write is a call of containerd's.
+		buffered := bufio.NewWriterSize(writer, 1<<20)
+		err = bulk.WriteLayer(layer, buffered, io.MultiWriter(uncompressed.Hash(), count))
+		if err := errors.Join(err, buffered.Flush()); err != nil {
 			return errors.Join(err, writer.Close())
 		}
 		status, err := writer.Status()
