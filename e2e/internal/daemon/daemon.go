@@ -156,6 +156,16 @@ func (d *Daemon) build(options Options) *exec.Cmd {
 	return exec.Command(Path(), slices.Concat(arguments, options.Arguments)...)
 }
 
+// ProcessID is the daemon's process.
+func (d *Daemon) ProcessID() int {
+	return d.command.Process.Pid
+}
+
+// Connect opens a connection to the daemon that the caller closes.
+func (d *Daemon) Connect() (*grpc.ClientConn, error) {
+	return dial(d.Socket)
+}
+
 // Dial opens a connection to the daemon that is closed when the test ends.
 func (d *Daemon) Dial() *grpc.ClientConn {
 	d.t.Helper()

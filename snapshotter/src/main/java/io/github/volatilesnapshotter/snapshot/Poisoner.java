@@ -100,9 +100,14 @@ final class Poisoner implements AutoCloseable {
         listeners.add(listener);
     }
 
-    /** The poison of a snapshot, recorded or not. */
+    /** The poison of a snapshot, recorded or not; also if it was recorded after the caller has read this record. */
     Optional<Poison> of(SnapshotRecord snapshot) {
-        return Optional.ofNullable(snapshot.poison() != null ? snapshot.poison() : unrecorded.get(snapshot.id()));
+        Poison known = snapshot.poison() != null ? snapshot.poison() : unrecorded.get(snapshot.id());
+        if (known != null) {
+            return Optional.of(known);
+        }
+        // What leaves the unrecorded is in the records before it does.
+        return store.find(snapshot.id()).map(SnapshotRecord::poison);
     }
 
     /** @throws SnapshotException FAILED_PRECONDITION if the snapshot is poisoned */
