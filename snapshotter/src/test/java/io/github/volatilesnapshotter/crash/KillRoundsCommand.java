@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.crash;
 
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
+import io.github.volatilesnapshotter.lab.FuseDisk;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -65,7 +66,11 @@ final class KillRoundsCommand {
         for (int done = 0; done < rounds; done += ofARoot) {
             Path state = directory.resolve("state-" + done);
             Load.Settings load = new Load.Settings(CLIENTS, LAYERS_OF_A_CLIENT, mayFail);
-            try (FaultyDisk disk = FaultyDisk.create(Disk.FileSystem.EXT4);
+            // Two kinds of failure: one that takes the file system's own blocks too, and one of data only.
+            boolean failsForDataOnly = mayFail && (done / ofARoot) % 2 == 0;
+            try (Disk disk = failsForDataOnly
+                            ? FuseDisk.create(Disk.FileSystem.EXT4)
+                            : FaultyDisk.create(Disk.FileSystem.EXT4);
                     Peer peer = Peer.of(kind, disk.root().resolve("root"), state);
                     KillRounds run = new KillRounds(peer, disk, load, seed + done, tally)) {
                 run.run(Math.min(ofARoot, rounds - done));

@@ -168,7 +168,10 @@ final class Peer implements AutoCloseable {
                 client.list("name==nobody");
                 return true;
             }
-        } catch (IOException | StatusRuntimeException _) {
+        } catch (StatusRuntimeException e) {
+            // The stock one has no records yet, and says so.
+            return !Client.isLost(e);
+        } catch (IOException _) {
             return false;
         }
     }

@@ -15,6 +15,7 @@ final class Tally {
     private final String peer;
     private final List<String> violations = new ArrayList<>();
     private final Map<Kind, Integer> counts = new EnumMap<>(Kind.class);
+    private final Set<Violation> known = new HashSet<>();
     private final Set<String> roundsWithViolations = new HashSet<>();
     private final Map<String, Integer> reached = new TreeMap<>();
     private final Map<String, Integer> missed = new TreeMap<>();
@@ -38,9 +39,12 @@ final class Tally {
     }
 
     void violated(Violation violation) {
-        counts.merge(violation.kind(), 1, Integer::sum);
         roundsWithViolations.add(round);
-        violations.add(round + ": " + violation);
+        // What stays wrong is found again in each later round on the same root.
+        if (known.add(violation)) {
+            counts.merge(violation.kind(), 1, Integer::sum);
+            violations.add(round + ": " + violation);
+        }
     }
 
     void found(Invariants.Report report) {
