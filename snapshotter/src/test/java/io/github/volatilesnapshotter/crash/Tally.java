@@ -22,6 +22,7 @@ final class Tally {
     private final Map<String, Integer> poisoned = new TreeMap<>();
     private String round = "";
     private int rounds;
+    private int points;
     private int remounts;
     private long answers;
     private long layers;
@@ -63,6 +64,11 @@ final class Tally {
 
     void remounted() {
         remounts++;
+    }
+
+    /** Counts up. */
+    int nextPoint() {
+        return points++;
     }
 
     /** @param isReached whether the process died there; else it was killed later */
