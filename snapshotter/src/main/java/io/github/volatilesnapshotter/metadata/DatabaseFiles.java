@@ -86,6 +86,16 @@ record DatabaseFiles(Path database) {
         }
     }
 
+    /** Whether the database and its log are on disk as reading shows them. Flushes both; nobody may write meanwhile. */
+    boolean areOnDisk() throws MetadataException {
+        try {
+            Path log = beside("-wal");
+            return PageCache.isOnDisk(database) && (!Files.exists(log) || PageCache.isOnDisk(log));
+        } catch (IOException e) {
+            throw failure("compare with the disk", e);
+        }
+    }
+
     private void flushDirectory() throws IOException {
         Path directory = database.toAbsolutePath().getParent();
         if (directory != null) {

@@ -120,6 +120,12 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                 ? 0
                 : ((Change.Insert) records.getLast()).record().id();
         nextId.set(Math.max(lastReserved, lastGiven) + 1);
+        if (!files.areOnDisk()) {
+            // The process before has died after the disk had failed, and before it could write the file anew.
+            long begunAtNanos = System.nanoTime();
+            rebuild();
+            observer.rebuilt(System.nanoTime() - begunAtNanos);
+        }
         // Also takes the flush of the log's header, see SqliteFile.checkpoint.
         reserveIds();
     }

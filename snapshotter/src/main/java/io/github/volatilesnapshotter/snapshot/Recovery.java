@@ -129,6 +129,9 @@ final class Recovery {
                     "name",
                     layer.key());
         }
+        // A Commit that ended after its record.
+        detachAllAt(layout.merged(layer.id()));
+        uppers.becomeLayer(layer.id());
     }
 
     private void judgeActive(SnapshotRecord snapshot, Past past) throws SyscallException {

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.crash;
 
+import io.github.volatilesnapshotter.lab.Disk;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
@@ -24,6 +25,7 @@ import java.util.stream.Stream;
 final class Content {
     private static final int LARGEST_BYTES = 120 * 1024;
     private static final int SMALL_BYTES = 3_000;
+    private static final int SECTOR_BYTES = 512;
     private static final List<String> MODES = List.of("rw-r--r--", "rwxr-xr-x", "rw-------", "r--r-----", "rwxrwxrwx");
 
     private final Random random;
@@ -73,6 +75,7 @@ final class Content {
     private void writeFile(Path file) throws IOException {
         byte[] bytes = new byte[size()];
         random.nextBytes(bytes);
+        markSectors(bytes);
         switch (random.nextInt(4)) {
             case 0 -> {
                 Path draft = file.resolveSibling(".draft-" + file.getFileName());
@@ -100,6 +103,14 @@ final class Content {
             Files.setPosixFilePermissions(file, PosixFilePermissions.fromString(pick(MODES)));
         }
         files.add(file);
+    }
+
+    /** By its marker a disk of the lab that fails knows data from what the file system writes. */
+    private static void markSectors(byte[] bytes) {
+        byte[] marker = Disk.dataMarker();
+        for (int sector = 0; sector < bytes.length; sector += SECTOR_BYTES) {
+            System.arraycopy(marker, 0, bytes, sector, Math.min(marker.length, bytes.length - sector));
+        }
     }
 
     private int size() {

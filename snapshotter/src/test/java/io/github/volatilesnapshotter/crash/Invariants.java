@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.crash;
 
+import static org.awaitility.Awaitility.await;
+
 import io.github.volatilesnapshotter.crash.Ledger.Crash;
 import io.github.volatilesnapshotter.crash.Ledger.Expected;
 import io.github.volatilesnapshotter.crash.Violation.Kind;
@@ -10,6 +12,7 @@ import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
@@ -20,13 +23,17 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.Callable;
 import java.util.stream.Stream;
+import org.awaitility.core.ConditionTimeoutException;
 
 /**
  * What must hold after a crash and the start that follows it, asked over the socket and looked for on the file system. Nobody else uses
  * the snapshotter meanwhile. Nothing stops it: what is wrong is collected.
  */
 final class Invariants {
+    private static final Duration TIDY_WAIT = Duration.ofSeconds(3);
+    private static final Duration POLL_INTERVAL = Duration.ofMillis(20);
     private static final Set<String> OF_A_LAYER = Set.of("fs", "committed");
     private static final Set<String> WITHOUT_DIRECTORY = Set.of("crash", "missing");
 
@@ -304,9 +311,9 @@ final class Invariants {
         for (Map.Entry<String, Entry> named : found.entrySet()) {
             Entry entry = named.getValue();
             if (isLayer(entry) && entry.id() != Ledger.UNKNOWN_ID) {
-                Set<String> names = names(peer.upper(entry.id()).getParent());
-                if (!OF_A_LAYER.containsAll(names)) {
-                    violated(Kind.STRAY_FILE, named.getKey() + " (" + entry.id() + ") has " + names);
+                Path directory = peer.upper(entry.id()).getParent();
+                if (!comesTrue(() -> OF_A_LAYER.containsAll(names(directory)))) {
+                    violated(Kind.STRAY_FILE, named.getKey() + " (" + entry.id() + ") has " + names(directory));
                 }
             }
         }
@@ -351,9 +358,22 @@ final class Invariants {
     }
 
     private void checkTrash() throws IOException {
-        Set<String> left = names(peer.root().resolve("trash"));
-        if (!left.isEmpty()) {
-            violated(Kind.TRASH_LEFT, left.toString());
+        Path trash = peer.root().resolve("trash");
+        if (!comesTrue(() -> names(trash).isEmpty())) {
+            violated(Kind.TRASH_LEFT, names(trash).toString());
+        }
+    }
+
+    /** Some of what a start finds is done beside the first requests. */
+    private static boolean comesTrue(Callable<Boolean> condition) {
+        try {
+            await().atMost(TIDY_WAIT)
+                    .pollDelay(Duration.ZERO)
+                    .pollInterval(POLL_INTERVAL)
+                    .until(condition);
+            return true;
+        } catch (ConditionTimeoutException _) {
+            return false;
         }
     }
 

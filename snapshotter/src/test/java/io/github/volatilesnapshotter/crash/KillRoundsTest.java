@@ -7,36 +7,34 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Rounds of kill -9, as many as there is time for in a build; {@code deploy/kill-rounds} runs any number. */
 @Tag("kernel")
-@Timeout(600)
 final class KillRoundsTest {
     private static final int ROUNDS = Integer.getInteger("crash.rounds", 200);
     private static final int ROUNDS_ON_FAILING_DISKS = Integer.getInteger("crash.failing.rounds", 20);
     private static final int STOCK_ROUNDS = Integer.getInteger("crash.stock.rounds", 25);
-    private static final long SEED = Long.getLong("crash.seed", KillRoundsCommand.newSeed());
+    private static final long SEED = Long.getLong("crash.seed", KillSeries.newSeed());
 
     @TempDir
     private Path directory;
 
     @Test
     void a_killed_daemon_loses_nothing_and_leaves_nothing_behind() throws Exception {
-        assertNothingIsWrong(KillRoundsCommand.kill(directory, ROUNDS, SEED));
+        assertNothingIsWrong(KillSeries.kill(directory, ROUNDS, SEED));
     }
 
     @Test
     void a_daemon_that_is_killed_while_its_disk_fails_loses_nothing_and_leaves_nothing_behind() throws Exception {
-        assertNothingIsWrong(KillRoundsCommand.killWhileTheDiskFails(directory, ROUNDS_ON_FAILING_DISKS, SEED));
+        assertNothingIsWrong(KillSeries.killWhileTheDiskFails(directory, ROUNDS_ON_FAILING_DISKS, SEED));
     }
 
     /** For comparison, and to see that the checks can fail. */
     @Test
     void the_stock_snapshotter_is_checked_in_the_same_way() throws Exception {
         assumeTrue(Files.isExecutable(Peer.stockProgram()), "e2e/build-tools.sh builds it: " + Peer.stockProgram());
-        Tally tally = KillRoundsCommand.killStock(directory, STOCK_ROUNDS, SEED);
+        Tally tally = KillSeries.killStock(directory, STOCK_ROUNDS, SEED);
         tell(tally);
         assertThat(tally.count(Violation.Kind.LOST)).isZero();
     }

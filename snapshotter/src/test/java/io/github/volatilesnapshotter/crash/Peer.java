@@ -189,8 +189,8 @@ final class Peer implements AutoCloseable {
                 return true;
             }
         } catch (StatusRuntimeException e) {
-            // While it has no snapshot, List of the stock one fails: bucket does not exist.
-            return kind == Kind.STOCK && !Client.isLost(e);
+            // The stock one has no records yet, and says so.
+            return !Client.isLost(e);
         } catch (IOException _) {
             return false;
         }

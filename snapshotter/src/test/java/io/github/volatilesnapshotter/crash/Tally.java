@@ -15,12 +15,14 @@ final class Tally {
     private final String peer;
     private final List<String> violations = new ArrayList<>();
     private final Map<Kind, Integer> counts = new EnumMap<>(Kind.class);
+    private final Set<Violation> known = new HashSet<>();
     private final Set<String> roundsWithViolations = new HashSet<>();
     private final Map<String, Integer> reached = new TreeMap<>();
     private final Map<String, Integer> missed = new TreeMap<>();
     private final Map<String, Integer> poisoned = new TreeMap<>();
     private String round = "";
     private int rounds;
+    private int points;
     private int remounts;
     private long answers;
     private long layers;
@@ -38,9 +40,12 @@ final class Tally {
     }
 
     void violated(Violation violation) {
-        counts.merge(violation.kind(), 1, Integer::sum);
         roundsWithViolations.add(round);
-        violations.add(round + ": " + violation);
+        // What stays wrong is found again in each later round on the same root.
+        if (known.add(violation)) {
+            counts.merge(violation.kind(), 1, Integer::sum);
+            violations.add(round + ": " + violation);
+        }
     }
 
     void found(Invariants.Report report) {
@@ -59,6 +64,11 @@ final class Tally {
 
     void remounted() {
         remounts++;
+    }
+
+    /** Counts up. */
+    int nextPoint() {
+        return points++;
     }
 
     /** @param isReached whether the process died there; else it was killed later */
