@@ -31,8 +31,7 @@ final class Failures {
             "fsync",
             "sync_file_range",
             "FS_IOC_FIEMAP",
-            "BTRFS_IOC_START_SYNC",
-            "BTRFS_IOC_WAIT_SYNC",
+            "BTRFS_IOC_SET_FEATURES",
             WRITEBACK);
 
     /** A filesystem that answers so has stopped writing: its journal was aborted, or it was shut down. */

@@ -312,7 +312,7 @@ final class Invariants {
             Entry entry = named.getValue();
             if (isLayer(entry) && entry.id() != Ledger.UNKNOWN_ID) {
                 Path directory = peer.upper(entry.id()).getParent();
-                if (!comesTrue(() -> OF_A_LAYER.containsAll(names(directory)))) {
+                if (!comesTrue(() -> OF_A_LAYER.equals(names(directory)))) {
                     violated(Kind.STRAY_FILE, named.getKey() + " (" + entry.id() + ") has " + names(directory));
                 }
             }

@@ -16,14 +16,14 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * Nothing that was acknowledged is lost by a power cut at any moment. More cuts: {@code deploy/crash-tests power-cut}, which sets
+ * Nothing that was acknowledged is lost by a power cut at any moment. More cuts: {@code deploy/power-cuts}, which sets
  * the properties below.
  */
 @Tag("kernel")
 @Timeout(4 * 3_600)
 final class PowerCutTest {
     private static final int CUTS = Integer.getInteger("crash.cuts", 20);
-    private static final int STOCK_CUTS = Integer.getInteger("crash.stockCuts", 5);
+    private static final int STOCK_CUTS = Integer.getInteger("crash.stock.cuts", 5);
     private static final int CUTS_OF_A_LOAD = 10;
     private static final long SEED = Long.getLong("crash.seed", System.nanoTime() & 0xffffff);
     private static final Load.Settings LOAD = new Load.Settings(4, 25, false);
