@@ -22,7 +22,7 @@ class StoreHistoryTest {
     /** Another seed is -Dhistory.seed=N; the threads' turns are not repeated with it. */
     private static final long SEED = Long.getLong("history.seed", System.nanoTime());
 
-    private static final int ROUNDS = Integer.getInteger("history.storeRounds", 300);
+    private static final int ROUNDS = Integer.getInteger("history.storeRounds", 150);
     private static final int THREADS = 4;
     private static final int CALLS_EACH = 12;
     private static final List<String> KEYS = List.of("a", "b", "c");
