@@ -18,8 +18,20 @@ import (
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/tools"
 )
 
-// settleBound is longer than an idle thread lives, and than removed snapshots wait for their deletion.
-const settleBound = 90 * time.Second
+// The bound is longer than an idle thread lives, and than removed snapshots wait for their deletion.
+const (
+	settleBound = 90 * time.Second
+	settlePause = 500 * time.Millisecond
+	// A pool's thread that has nothing to do ends after ten seconds.
+	idleThreads = 11 * time.Second
+)
+
+// Places in the list of figures.
+const (
+	openFiles = 0
+	threads   = 1
+	trash     = 7
+)
 
 // figure is one of those that must return to where they were.
 type figure struct {
@@ -43,18 +55,20 @@ var figures = []figure{
 	{"files in the state directory", "", 0, func(s *soak) (float64, error) { return filesBelow(s.stateDirectory()) }},
 }
 
-// settled reads all figures; with those of before it waits until they are back.
+// settled reads all figures: without those of before when threads and open files have not become less for a while, with them when
+// all are back.
 func (s *soak) settled(before *[]float64) []float64 {
 	s.t.Helper()
-	client := s.daemon.Snapshotter()
-	if cleaner, ok := client.(snapshots.Cleaner); ok {
+	if cleaner, ok := s.client.(snapshots.Cleaner); ok {
 		if err := cleaner.Cleanup(context.Background()); err != nil && !daemon.IsStock() {
 			s.t.Error(err)
 		}
 	}
-	var read []float64
+	var read, last []float64
+	changed := time.Now()
 	// A failure is told in the table.
 	_ = poll.Until(settleBound, func() error {
+		time.Sleep(settlePause)
 		read = nil
 		for n, figure := range figures {
 			value, err := figure.read(s)
@@ -66,8 +80,11 @@ func (s *soak) settled(before *[]float64) []float64 {
 				return fmt.Errorf("%s: %.1f, was %.1f", figure.name, value, (*before)[n])
 			}
 		}
-		if before == nil && read[indexOf("trash")] > 0 {
-			return fmt.Errorf("the trash is not empty")
+		if last == nil || read[openFiles] != last[openFiles] || read[threads] != last[threads] || read[trash] != last[trash] {
+			last, changed = read, time.Now()
+		}
+		if before == nil && time.Since(changed) < idleThreads {
+			return fmt.Errorf("threads are %.0f", read[threads])
 		}
 		return nil
 	})
@@ -79,15 +96,6 @@ func (s *soak) settled(before *[]float64) []float64 {
 		read = append(read, value)
 	}
 	return read
-}
-
-func indexOf(name string) int {
-	for n, figure := range figures {
-		if figure.name == name {
-			return n
-		}
-	}
-	panic(name)
 }
 
 func (s *soak) report(before, after []float64) {
@@ -136,7 +144,7 @@ func (s *soak) stateDirectory() string {
 
 func (s *soak) records() (float64, error) {
 	count := 0
-	err := s.daemon.Snapshotter().Walk(context.Background(), func(context.Context, snapshots.Info) error {
+	err := s.client.Walk(context.Background(), func(context.Context, snapshots.Info) error {
 		count++
 		return nil
 	})

@@ -61,7 +61,7 @@ func TestNothingGrows(t *testing.T) {
 		// Every poisoned snapshot has a log line, and so has every RPC that fails.
 		Arguments: []string{"--log-level", "error"},
 	})
-	s := &soak{t: t, disk: made, daemon: served, work: t.TempDir()}
+	s := &soak{t: t, disk: made, daemon: served, client: served.Snapshotter(), work: t.TempDir()}
 	s.makeBase()
 
 	s.run(max(*cycles/5, 100), 1)
@@ -76,6 +76,8 @@ type soak struct {
 	t      *testing.T
 	disk   *disk.Disk
 	daemon *daemon.Daemon
+	// One for all that workers do not do: each is a connection, and those are counted.
+	client snapshots.Snapshotter
 	work   string
 
 	// Held for reading by each step of a life cycle, so that the disk fails between steps: directories that are made while it fails
@@ -92,7 +94,7 @@ type counts struct {
 
 func (s *soak) makeBase() {
 	s.t.Helper()
-	snapshotter := s.daemon.Snapshotter()
+	snapshotter := s.client
 	mounts, err := snapshotter.Prepare(s.t.Context(), "soak/0/extract-base", "")
 	if err != nil {
 		s.t.Fatal(err)
@@ -319,7 +321,7 @@ func (s *soak) remove(client snapshots.Snapshotter, key string, cause error) err
 func (s *soak) loseWrites() {
 	s.steps.Lock()
 	defer s.steps.Unlock()
-	client := s.daemon.Snapshotter()
+	client := s.client
 	ctx := context.Background()
 	victim := s.key("victim")
 	mounts, err := client.Prepare(ctx, victim, base)

@@ -225,7 +225,7 @@ class SnapshotterHistoryTest {
                     case 12, 13 -> new Call.Mounts(key);
                     case 14, 15 -> new Call.Stat(key);
                     case 16 -> new Call.ListAll();
-                    default -> new Call.LoseWrite(random.nextInt(3) == 0 ? newestId : 0);
+                    default -> new Call.LoseWrite(random.nextBoolean() ? newestId : 0);
                 };
             };
         }
