@@ -35,6 +35,7 @@ public record Stat(
 
     private static final int TYPE_MASK = 0xf000;
     private static final int TYPE_DIRECTORY = 0x4000;
+    private static final int TYPE_REGULAR = 0x8000;
     private static final int PERMISSIONS_MASK = 0xfff;
 
     /** Of the path itself, also if it is a symbolic link. */
@@ -48,6 +49,10 @@ public record Stat(
 
     public boolean isDirectory() {
         return (mode & TYPE_MASK) == TYPE_DIRECTORY;
+    }
+
+    boolean isRegularFile() {
+        return (mode & TYPE_MASK) == TYPE_REGULAR;
     }
 
     /** The mode without the type: twelve bits, as chmod takes them. */
