@@ -23,6 +23,7 @@ var subcommands = map[string]func(context.Context, []string) error{
 	"cycle":     runCycle,
 	"stat":      runStat,
 	"live":      runLive,
+	"populate":  runPopulate,
 	"start":     runStart,
 	"detection": runDetection,
 }
