@@ -24,6 +24,7 @@ var subcommands = map[string]func(context.Context, []string) error{
 	"stat":      runStat,
 	"live":      runLive,
 	"pull":      runPull,
+	"populate":  runPopulate,
 	"start":     runStart,
 	"detection": runDetection,
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/sys/mountinfo"
 )
 
 const (
@@ -32,6 +34,8 @@ func runStart(ctx context.Context, arguments []string) error {
 	flags := flag.NewFlagSet("start", flag.ExitOnError)
 	flags.Var(&peerList, "peer", "NAME=SOCKET of the daemon that is started, once")
 	rounds := flags.Int("rounds", 5, "starts")
+	cold := flags.Bool("cold", false, "empty the kernel's caches before each start")
+	unmount := flags.String("unmount", "", "directory below which everything is unmounted before each start")
 	// ExitOnError: it does not return.
 	_ = flags.Parse(arguments)
 	command := flags.Args()
@@ -41,6 +45,9 @@ func runStart(ctx context.Context, arguments []string) error {
 	var taken []float64
 	worst := 0.0
 	for range *rounds {
+		if err := beforeStart(*cold, *unmount); err != nil {
+			return err
+		}
 		duration, err := startOnce(ctx, peerList, command)
 		if err != nil {
 			return err
@@ -53,6 +60,35 @@ func runStart(ctx context.Context, arguments []string) error {
 	}
 	return report(result, "%-16s first answer after %.0f ms (median of %d starts, worst %.0f ms)",
 		result.Peer, result.MedianMillisecond, result.Starts, worst)
+}
+
+func beforeStart(cold bool, unmountBelow string) error {
+	if unmountBelow != "" {
+		if err := unmountAll(unmountBelow); err != nil {
+			return err
+		}
+	}
+	if !cold {
+		return nil
+	}
+	syscall.Sync()
+	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
+}
+
+func unmountAll(directory string) error {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(directory))
+	if err != nil {
+		return err
+	}
+	for _, mount := range slices.Backward(mounts) {
+		if mount.Mountpoint == directory {
+			continue
+		}
+		if err := syscall.Unmount(mount.Mountpoint, syscall.MNT_DETACH); err != nil {
+			return fmt.Errorf("unmount %s: %w", mount.Mountpoint, err)
+		}
+	}
+	return nil
 }
 
 func startOnce(ctx context.Context, peerList peerFlags, arguments []string) (time.Duration, error) {

@@ -191,6 +191,7 @@ final class Daemon {
         RunningSnapshotter snapshotter = result(snapshotterToCome);
         reactor.repeatWhilePoisonedIn(snapshotter.snapshotter());
         requireStarting();
+        opened.serveControl(snapshotter::copyRecords);
         opened.serve(snapshotter.snapshotter());
         snapshotter.onState((superblock, condition) -> {
             opened.setServing(superblock.takesChanges());

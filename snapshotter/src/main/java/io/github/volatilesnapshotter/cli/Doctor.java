@@ -18,6 +18,7 @@ import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.ServingStatus;
 import io.github.volatilesnapshotter.snapshot.StartChecks;
+import io.github.volatilesnapshotter.snapshot.StoppedRoot;
 import io.github.volatilesnapshotter.superblock.BlockDevices;
 import io.github.volatilesnapshotter.superblock.ErrorTrace;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
@@ -77,6 +78,7 @@ final class Doctor {
     int examine() {
         boolean isWell = true;
         isWell &= isWell("root", this::root);
+        isWell &= isWell("records", this::records);
         isWell &= isWell("volatile mount", this::volatileMount);
         isWell &= isWell("error trace", this::errorTrace);
         isWell &= isWell("state directory", () -> writable(config.state(), "--state"));
@@ -104,6 +106,19 @@ final class Doctor {
                     + (TESTED.contains(fileSystem) ? "" : " but was never tested: better give one on " + TESTED_TEXT);
         } catch (SyscallException e) {
             throw new Finding(e.getMessage() + "; run as root, or give another directory with --root");
+        }
+    }
+
+    private String records() throws Exception {
+        if (!StoppedRoot.isRoot(config.root())) {
+            return "none yet below " + config.root();
+        }
+        Optional<StoppedRoot> found = StoppedRoot.openIfStopped(config.root());
+        if (found.isEmpty()) {
+            return "held by the daemon that serves " + config.root() + ", which verified them when it started";
+        }
+        try (StoppedRoot stopped = found.get()) {
+            return stopped.verifyRecords() + " records, undamaged";
         }
     }
 

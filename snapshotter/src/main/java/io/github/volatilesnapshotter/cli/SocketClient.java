@@ -10,6 +10,9 @@ import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.UsageResponse
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckRequest;
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.ServingStatus;
 import io.github.volatilesnapshotter.proto.health.v1.HealthGrpc;
+import io.github.volatilesnapshotter.proto.v1.BackupRequest;
+import io.github.volatilesnapshotter.proto.v1.BackupResponse;
+import io.github.volatilesnapshotter.proto.v1.ControlGrpc;
 import io.grpc.ManagedChannel;
 import io.grpc.StatusRuntimeException;
 import io.grpc.netty.NettyChannelBuilder;
@@ -88,6 +91,12 @@ final class SocketClient implements AutoCloseable {
 
     UsageResponse usage(String key) {
         return snapshots().usage(UsageRequest.newBuilder().setKey(key).build());
+    }
+
+    Iterator<BackupResponse> backup() {
+        return ControlGrpc.newBlockingStub(channel)
+                .withDeadlineAfter(callSeconds, TimeUnit.SECONDS)
+                .backup(BackupRequest.getDefaultInstance());
     }
 
     ServingStatus health() {

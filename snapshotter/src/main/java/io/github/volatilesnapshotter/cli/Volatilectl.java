@@ -15,8 +15,9 @@ import java.time.Instant;
 import java.util.List;
 import java.util.Locale;
 import java.util.TreeMap;
+import java.util.stream.Stream;
 
-/** Asks a running daemon, over its socket. */
+/** Asks a running daemon, over its socket; and keeps its records. */
 public final class Volatilectl {
     private static final Path DEFAULT_ADDRESS = Config.defaults().socket();
     private static final Flag ADDRESS =
@@ -39,26 +40,27 @@ public final class Volatilectl {
     static Program program() {
         return new Program(
                 "volatilectl",
-                "Asks a running containerd-volatile-grpc.\n\n"
+                "Asks a running containerd-volatile-grpc, and keeps its records.\n\n"
                         + "Exit codes: 0 done, 1 refused or not serving, 2 wrong usage, 3 nobody answers on the socket.",
-                List.of(
-                        command(
-                                "snapshots",
-                                List.of(),
-                                "List snapshots: kind, poison, key.",
-                                (daemon, _) -> snapshots(daemon)),
-                        command(
-                                "info",
-                                List.of("KEY"),
-                                "Show all that is known of one snapshot.",
-                                (daemon, operands) -> info(daemon, operands.getFirst())),
-                        command(
-                                "usage",
-                                List.of("KEY"),
-                                "Count bytes and inodes of one snapshot,\nwithout its parents.",
-                                (daemon, operands) -> usage(daemon, operands.getFirst())),
-                        command("health", List.of(), "Ask whether the daemon serves.", (daemon, _) -> health(daemon))),
+                Stream.concat(questions().stream(), RecordsCommands.all(ADDRESS, DEFAULT_ADDRESS).stream())
+                        .toList(),
                 Volatilectl::report);
+    }
+
+    private static List<Command> questions() {
+        return List.of(
+                command("snapshots", List.of(), "List snapshots: kind, poison, key.", (daemon, _) -> snapshots(daemon)),
+                command(
+                        "info",
+                        List.of("KEY"),
+                        "Show all that is known of one snapshot.",
+                        (daemon, operands) -> info(daemon, operands.getFirst())),
+                command(
+                        "usage",
+                        List.of("KEY"),
+                        "Count bytes and inodes of one snapshot,\nwithout its parents.",
+                        (daemon, operands) -> usage(daemon, operands.getFirst())),
+                command("health", List.of(), "Ask whether the daemon serves.", (daemon, _) -> health(daemon)));
     }
 
     private static Command command(String name, List<String> operands, String description, Question question) {

@@ -1,6 +1,6 @@
 package io.github.volatilesnapshotter.grpc;
 
-/** The methods of containerd's Snapshots service, and the lane each runs on. Usage first looks into the records, on their lane. */
+/** The methods of containerd's Snapshots service and of this project's own, and the lane each runs on. Usage first looks into the records, on their lane. */
 enum Rpc {
     PREPARE("Prepare", Lane.CHANGE),
     VIEW("View", Lane.CHANGE),
@@ -11,7 +11,8 @@ enum Rpc {
     STAT("Stat", Lane.READ),
     LIST("List", Lane.READ),
     USAGE("Usage", Lane.DISK),
-    CLEANUP("Cleanup", Lane.DISK);
+    CLEANUP("Cleanup", Lane.DISK),
+    BACKUP("Backup", Lane.DISK);
 
     /** The method's name on the wire. */
     final String method;

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.grpc;
 
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.snapshot.RecordsCopy;
 import io.github.volatilesnapshotter.snapshot.Snapshotter;
 import io.grpc.Server;
 import io.grpc.netty.NettyServerBuilder;
@@ -107,6 +108,11 @@ public final class UnixSocketServer {
         snapshots.addService(MalformedRequests.refusedBy(service.bindService()));
         health.setServing(true);
         socket.publish();
+    }
+
+    /** From now on this project's own service is served too; before {@link #serve}. */
+    public void serveControl(RecordsCopy records) {
+        snapshots.addService(MalformedRequests.refusedBy(new ControlService(records, calls).bindService()));
     }
 
     /** What the health service answers. */

@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.linux;
 import java.io.ByteArrayOutputStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
@@ -32,9 +33,9 @@ public record MountInfo(
 
     private static final Path OF_THIS_PROCESS = Path.of("/proc/self/mountinfo");
     private static final String END_OF_OPTIONAL_FIELDS = "-";
+    private static final int MOUNT_POINT_FIELD = 4;
     private static final int FIRST_OPTIONAL_FIELD = 6;
     private static final int FIELDS_AT_THE_END = 4;
-    private static final int FIRST_NOT_ASCII = 0x80;
     private static final int OCTAL_DIGITS = 3;
 
     public MountInfo {
@@ -65,6 +66,35 @@ public record MountInfo(
     /** All mounts that this process sees, in the kernel's order: a mount comes after the one below it. */
     public static List<MountInfo> ofSelf() throws SyscallException {
         return parse(OF_THIS_PROCESS);
+    }
+
+    /**
+     * The mounts at any of the directories or below one, in the kernel's order. The others are not taken apart: on a node with thousands of
+     * overlays that is most of the work.
+     */
+    public static List<MountInfo> below(Path... directories) throws SyscallException {
+        List<String> names = Arrays.stream(directories).map(Path::toString).toList();
+        List<MountInfo> found = new ArrayList<>();
+        for (String line : content(OF_THIS_PROCESS).split("\n", 0)) {
+            String mountPoint = mountPointIn(line);
+            if (names.stream().anyMatch(name -> isAtOrBelow(name, mountPoint))) {
+                found.add(parseLine(line));
+            }
+        }
+        return found;
+    }
+
+    private static boolean isAtOrBelow(String directory, String mountPoint) {
+        return mountPoint.startsWith(directory)
+                && (mountPoint.length() == directory.length() || mountPoint.charAt(directory.length()) == '/');
+    }
+
+    private static String mountPointIn(String line) {
+        int start = 0;
+        for (int field = 0; field < MOUNT_POINT_FIELD; field++) {
+            start = line.indexOf(' ', start) + 1;
+        }
+        return decode(line.substring(start, line.indexOf(' ', start)));
     }
 
     /** The mount through which the file was opened; ENOENT if it is detached. Takes longer the more mounts there are. */
@@ -134,6 +164,9 @@ public record MountInfo(
     /** Split before they are decoded: a comma inside a value is escaped too. */
     static List<String> options(String field) {
         String[] options = field.split(",", -1);
+        if (isPlain(field)) {
+            return List.of(options);
+        }
         for (int index = 0; index < options.length; index++) {
             options[index] = decode(options[index]);
         }
@@ -146,13 +179,8 @@ public record MountInfo(
 
     /** Nearly every field is: each mount of an upper looks at its options, and decoding them took a fifth of a Prepare. */
     private static boolean isPlain(String field) {
-        for (int position = 0; position < field.length(); position++) {
-            char character = field.charAt(position);
-            if (character == '\\' || character >= FIRST_NOT_ASCII) {
-                return false;
-            }
-        }
-        return true;
+        // Encoded by the JVM's own loop, which is ten times as fast as one of ours before that is compiled.
+        return field.indexOf('\\') < 0 && field.getBytes(StandardCharsets.UTF_8).length == field.length();
     }
 
     /** Takes one byte per character; a backslash and three octal digits stand for a byte (seq_path of the kernel). */

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * The database, what SQLite keeps beside it, and the two names under which a new one comes to be. Every step can be repeated, and
@@ -40,6 +41,7 @@ record DatabaseFiles(Path database) {
     /** Ends what the process before could not: nobody has the database open. On disk when this returns. */
     void settle() throws MetadataException {
         removeUnfinished();
+        removeRestoring();
         if (Files.exists(next())) {
             putNextInPlace();
         }
@@ -50,6 +52,44 @@ record DatabaseFiles(Path database) {
             Files.deleteIfExists(unfinished());
         } catch (IOException e) {
             throw failure("remove " + unfinished(), e);
+        }
+    }
+
+    /** A copy of a backup that is being read; worth nothing. */
+    Path restoring() {
+        return beside(".restoring");
+    }
+
+    /**
+     * Gives the database and its log second names, under which they stay when another one is put in place. On disk when this returns.
+     *
+     * @return the second name of the database; nothing if there is none
+     */
+    Optional<Path> keepAside(String suffix) throws MetadataException {
+        Path aside = beside(suffix);
+        try {
+            if (Files.notExists(database)) {
+                return Optional.empty();
+            }
+            Files.createLink(aside, database);
+            Path log = beside("-wal");
+            if (Files.exists(log)) {
+                Files.createLink(beside(suffix + "-wal"), log);
+            }
+            flushDirectory();
+            return Optional.of(aside);
+        } catch (IOException e) {
+            throw failure("keep " + aside, e);
+        }
+    }
+
+    void removeRestoring() throws MetadataException {
+        try {
+            for (String suffix : List.of("", "-wal", "-shm", "-journal")) {
+                Files.deleteIfExists(beside(".restoring" + suffix));
+            }
+        } catch (IOException e) {
+            throw failure("remove " + restoring(), e);
         }
     }
 

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.PreparedStatement;
 import java.sql.SQLException;
@@ -25,17 +26,27 @@ final class FreshDatabase {
         // Never written over: a page that was lost before may be clean in the cache.
         files.removeUnfinished();
         try {
-            SqliteFile.createForOwnerOnly(files.unfinished());
-            try (Connection connection = SqliteFile.connect(files.unfinished())) {
-                new FreshDatabase(connection).fill(schema, records, idsReservedThrough);
-                SqliteFile.checkUndamaged(files.unfinished(), connection);
-            } catch (SQLException e) {
-                throw SqliteFile.failure(files.unfinished(), "write all records anew", e);
-            }
+            write(files.unfinished(), schema, records, idsReservedThrough);
             files.finish();
         } catch (MetadataException e) {
             removeAfter(e, files);
             throw e;
+        }
+    }
+
+    /**
+     * Writes a database of these records and verifies it; one file, without a log. SQLite flushes it, its name is not durable.
+     *
+     * @param file is not there, or empty
+     */
+    static void write(Path file, Schema schema, List<SnapshotRecord> records, long idsReservedThrough)
+            throws MetadataException {
+        SqliteFile.createForOwnerOnly(file);
+        try (Connection connection = SqliteFile.connect(file)) {
+            new FreshDatabase(connection).fill(schema, records, idsReservedThrough);
+            SqliteFile.checkUndamaged(file, connection);
+        } catch (SQLException e) {
+            throw SqliteFile.failure(file, "write all records anew", e);
         }
     }
 

@@ -30,26 +30,27 @@ final class RecordColumns {
     private static final int POISON_COLUMNS = 5;
     private static final int USAGE = POISON + POISON_COLUMNS;
     private static final int USAGE_COLUMNS = 2;
+    private static final int CHECKSUM = USAGE + USAGE_COLUMNS;
 
     static final String SELECT_ALL = """
             SELECT id, key, kind, parent_id, created_at_nanos, updated_at_nanos, labels, pool,
                    upper_role, upper_pool, upper_boot_id, upper_superblock, upper_generation,
                    poison_reason, poison_errno, poison_device, poison_at_nanos, poison_files,
-                   usage_size_bytes, usage_inodes
+                   usage_size_bytes, usage_inodes, checksum
             FROM snapshot ORDER BY id""";
 
     static final String INSERT = """
             INSERT INTO snapshot (id, key, kind, parent_id, created_at_nanos, updated_at_nanos, labels, pool,
                    upper_role, upper_pool, upper_boot_id, upper_superblock, upper_generation,
                    poison_reason, poison_errno, poison_device, poison_at_nanos, poison_files,
-                   usage_size_bytes, usage_inodes)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)""";
+                   usage_size_bytes, usage_inodes, checksum)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)""";
 
     private static final String SET_UNINDEXED = """
             kind = ?3, created_at_nanos = ?5, updated_at_nanos = ?6, labels = ?7, pool = ?8,
             upper_role = ?9, upper_pool = ?10, upper_boot_id = ?11, upper_superblock = ?12, upper_generation = ?13,
             poison_reason = ?14, poison_errno = ?15, poison_device = ?16, poison_at_nanos = ?17, poison_files = ?18,
-            usage_size_bytes = ?19, usage_inodes = ?20
+            usage_size_bytes = ?19, usage_inodes = ?20, checksum = ?21
             WHERE id = ?1""";
 
     static final String UPDATE_UNINDEXED = "UPDATE snapshot SET " + SET_UNINDEXED;
@@ -82,11 +83,13 @@ final class RecordColumns {
         }
         statement.setLong(CREATED_AT, nanos(record.createdAt()));
         statement.setLong(UPDATED_AT, nanos(record.updatedAt()));
-        statement.setString(LABELS, lines(record.labels()));
+        String labelLines = lines(record.labels());
+        statement.setString(LABELS, labelLines);
         statement.setString(POOL, record.pool());
         bindUpper(statement, record.upper());
         bindPoison(statement, POISON, record.poison());
         bindUsage(statement, record.usage());
+        statement.setLong(CHECKSUM, RecordChecksum.of(record, labelLines));
     }
 
     private static void bindUpper(PreparedStatement statement, @Nullable Upper upper) throws SQLException {
@@ -129,8 +132,22 @@ final class RecordColumns {
         }
     }
 
-    /** The record in the current row of {@link #SELECT_ALL}. */
+    /**
+     * The record in the current row of {@link #SELECT_ALL}.
+     *
+     * @throws IllegalArgumentException if it is not as it was written
+     */
     static SnapshotRecord read(ResultSet row, SharedStrings strings) throws SQLException {
+        String labelLines = row.getString(LABELS);
+        SnapshotRecord record = read(row, labelLines, strings);
+        long checksum = row.getLong(CHECKSUM);
+        if (!row.wasNull() && checksum != RecordChecksum.of(record, labelLines)) {
+            throw new IllegalArgumentException("record " + record.id() + " does not match its checksum");
+        }
+        return record;
+    }
+
+    private static SnapshotRecord read(ResultSet row, String labelLines, SharedStrings strings) throws SQLException {
         long createdAtNanos = row.getLong(CREATED_AT);
         long updatedAtNanos = row.getLong(UPDATED_AT);
         Instant createdAt = instant(createdAtNanos);
@@ -141,7 +158,7 @@ final class RecordColumns {
                 row.getLong(PARENT_ID),
                 createdAt,
                 updatedAtNanos == createdAtNanos ? createdAt : instant(updatedAtNanos),
-                labels(row.getString(LABELS), strings),
+                labels(labelLines, strings),
                 strings.share(row.getString(POOL)),
                 readUpper(row, strings),
                 readPoison(row),
@@ -214,7 +231,7 @@ final class RecordColumns {
         return word.toUpperCase(Locale.ROOT);
     }
 
-    private static long nanos(Instant time) {
+    static long nanos(Instant time) {
         return Math.addExact(Math.multiplyExact(time.getEpochSecond(), NANOS_PER_SECOND), time.getNano());
     }
 

@@ -17,6 +17,12 @@ record Schema(List<Step> steps) {
     /** {@code PRAGMA application_id}: "vols" in ASCII, so that no other SQLite file is taken for ours. */
     static final int APPLICATION_ID = 0x766f6c73;
 
+    /**
+     * "volu": open, or left so by a process that was killed. As long as a file says so its log belongs to it; SQLite would open it without
+     * a word where the log is missing.
+     */
+    static final int APPLICATION_ID_IN_USE = 0x766f6c75;
+
     /** Times are nanoseconds since 1970 UTC. Labels, a key and a value in turn, and files are kept as {@link EscapedLines}. */
     private static final String SNAPSHOT = """
             CREATE TABLE snapshot (
@@ -64,12 +70,17 @@ record Schema(List<Step> steps) {
               flushes              INTEGER NOT NULL
             ) STRICT""";
 
-    static final Schema CURRENT = new Schema(List.of(new Step(List.of(
-            "PRAGMA application_id = " + APPLICATION_ID,
-            SNAPSHOT,
-            SNAPSHOT_BY_PARENT,
-            STORE,
-            "INSERT INTO store (only_row, ids_reserved_through, flushes) VALUES (1, 0, 0)"))));
+    /** SQLite's pages have no checksums: a flipped bit in a text or a number is a good one. Null in records of version 1. */
+    private static final String CHECKSUM = "ALTER TABLE snapshot ADD COLUMN checksum INTEGER";
+
+    static final Schema CURRENT = new Schema(List.of(
+            new Step(List.of(
+                    "PRAGMA application_id = " + APPLICATION_ID,
+                    SNAPSHOT,
+                    SNAPSHOT_BY_PARENT,
+                    STORE,
+                    "INSERT INTO store (only_row, ids_reserved_through, flushes) VALUES (1, 0, 0)")),
+            new Step(List.of(CHECKSUM))));
 
     Schema followedBy(Step step) {
         return new Schema(Stream.concat(steps.stream(), Stream.of(step)).toList());

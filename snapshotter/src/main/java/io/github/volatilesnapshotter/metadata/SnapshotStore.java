@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
+import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
 import java.util.Optional;
@@ -77,6 +78,14 @@ public interface SnapshotStore extends AutoCloseable {
      * does not have to find it.
      */
     void distrustDisk();
+
+    /**
+     * Writes all records into a file of their own, as one transaction would see them. Taken from memory: it works also while the store's own
+     * disk does not. The file's content is flushed, its name is not.
+     *
+     * @param file is not there, or empty
+     */
+    void copyTo(Path file) throws MetadataException;
 
     /** Waits for a transaction that is under way, brings everything to disk and closes the file. Later calls do nothing. */
     @Override

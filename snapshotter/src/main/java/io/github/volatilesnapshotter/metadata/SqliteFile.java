@@ -13,7 +13,9 @@ import java.sql.Connection;
 import java.sql.ResultSet;
 import java.sql.SQLException;
 import java.sql.Statement;
+import java.time.DateTimeException;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -44,6 +46,7 @@ final class SqliteFile implements AutoCloseable {
 
     private final Path file;
     private final Path log;
+    private final boolean hadLog;
     private final Connection connection;
     private final KeptStatement begin;
     private final KeptStatement commit;
@@ -57,9 +60,10 @@ final class SqliteFile implements AutoCloseable {
     private final List<KeptStatement> kept;
     private @Nullable Durability flushing;
 
-    private SqliteFile(Path file, Connection connection) {
+    private SqliteFile(Path file, Connection connection, boolean hadLog) {
         this.file = file;
-        log = file.resolveSibling(file.getFileName() + "-wal");
+        this.hadLog = hadLog;
+        log = logOf(file);
         this.connection = connection;
         begin = new KeptStatement(connection, "BEGIN IMMEDIATE");
         commit = new KeptStatement(connection, "COMMIT");
@@ -76,20 +80,62 @@ final class SqliteFile implements AutoCloseable {
 
     static SqliteFile open(Path file, Schema schema) throws MetadataException {
         createForOwnerOnly(file);
+        checkLog(file);
+        boolean hasLog = logOf(file).toFile().length() > 0;
         @Nullable Connection connection = null;
         try {
             connection = connect(file);
             prepare(file, connection, schema);
-            SqliteFile opened = new SqliteFile(file, connection);
+            SqliteFile opened = new SqliteFile(file, connection, hasLog);
             // Needed once in months, and then at once.
             var _ = opened.updatePoison.prepared();
             return opened;
         } catch (SQLException e) {
-            closeAfter(e, connection);
+            letGoAfter(e, connection, hasLog);
             throw failure(file, "open", e);
         } catch (MetadataException e) {
-            closeAfter(e, connection);
+            letGoAfter(e, connection, hasLog);
             throw e;
+        }
+    }
+
+    /**
+     * What is refused stays as it is: SQLite would carry the log over as it closes, and remove it. So it is closed by the end of the process,
+     * unless opening it has made the log.
+     */
+    private static void letGoAfter(Exception failure, @Nullable Connection connection, boolean hasLog) {
+        if (!hasLog) {
+            closeAfter(failure, connection);
+        }
+    }
+
+    private static Path logOf(Path file) {
+        return file.resolveSibling(file.getFileName() + "-wal");
+    }
+
+    /**
+     * Refuses what SQLite would open as if the log had never been: then the records would be those of an earlier time, and the layers
+     * since then nobody's.
+     */
+    private static void checkLog(Path file) throws MetadataException {
+        Path log = logOf(file);
+        try {
+            boolean isInUse = DatabaseHeader.read(file)
+                    .filter(header -> header.applicationId() == Schema.APPLICATION_ID_IN_USE)
+                    .isPresent();
+            if (isInUse && Files.notExists(log)) {
+                throw unusable(
+                        file,
+                        damage(
+                                "its write-ahead log " + log.getFileName()
+                                        + " is missing: it was lost, or this is a copy of the file alone, made while a daemon ran"));
+            }
+            Optional<String> damage = LogHeader.damage(log);
+            if (damage.isPresent()) {
+                throw unusable(file, damage(damage.get()));
+            }
+        } catch (IOException e) {
+            throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", e.toString(), "", e);
         }
     }
 
@@ -142,7 +188,7 @@ final class SqliteFile implements AutoCloseable {
         int version = (int) number(statement, "PRAGMA user_version");
         boolean fresh =
                 applicationId == 0 && version == 0 && number(statement, "SELECT count(*) FROM sqlite_schema") == 0;
-        if (!fresh && applicationId != Schema.APPLICATION_ID) {
+        if (!fresh && applicationId != Schema.APPLICATION_ID && applicationId != Schema.APPLICATION_ID_IN_USE) {
             throw unusable(file, "it is a SQLite file, but not one of volatile-snapshotter; it is left as it is");
         }
         if (version > schema.version()) {
@@ -171,9 +217,9 @@ final class SqliteFile implements AutoCloseable {
 
     private static String damage(String verdict) {
         return "the file is damaged (" + verdict
-                + "); it is left as it is. Keep a copy of it with its -wal, then repair it "
-                + "(sqlite3 metadata.db .recover), or move the whole root directory away and let containerd unpack its "
-                + "images again";
+                + "); it is left as it is, with the snapshots. Put a backup in its place (volatilectl restore FILE); without "
+                + "one keep a copy of it with its -wal and repair it (sqlite3 metadata.db .recover), or move the whole root "
+                + "directory away, remove this snapshotter's images and containers from containerd, and pull again";
     }
 
     /** Gives every record, in order of ids. */
@@ -185,8 +231,25 @@ final class SqliteFile implements AutoCloseable {
             }
         } catch (SQLException e) {
             throw failure("load records", e);
-        } catch (IllegalArgumentException e) {
-            throw new MetadataException(Reason.UNUSABLE_FILE, file, "load records", damage(e.toString()), "", e);
+        } catch (IllegalArgumentException | DateTimeException | ArithmeticException e) {
+            throw new MetadataException(
+                    Reason.UNUSABLE_FILE, file, "load records", damage(String.valueOf(e.getMessage())), "", e);
+        }
+    }
+
+    /**
+     * Says in the file that its log belongs to it. To be called once it is known to be whole, before anything is written. On disk, and in the
+     * database itself, when this returns.
+     */
+    void markInUse() throws MetadataException {
+        try (Statement statement = connection.createStatement()) {
+            if ((int) number(statement, "PRAGMA application_id") != Schema.APPLICATION_ID_IN_USE) {
+                flush(Durability.DURABLE);
+                statement.execute("PRAGMA application_id = " + Schema.APPLICATION_ID_IN_USE);
+                boolean _ = emptyLog();
+            }
+        } catch (SQLException e) {
+            throw failure("mark as in use", e);
         }
     }
 
@@ -305,8 +368,33 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
+    /**
+     * Carries the log over and removes it: the file is whole without it. Doing it again does nothing. If that can't be said in the file it
+     * stays open to the end of the process, and with its log.
+     */
     @Override
     public void close() throws MetadataException {
+        if (isClosed()) {
+            return;
+        }
+        try (Statement statement = connection.createStatement()) {
+            statement.execute("PRAGMA application_id = " + Schema.APPLICATION_ID);
+        } catch (SQLException e) {
+            throw failure("close", e);
+        }
+        closeInUse();
+    }
+
+    private boolean isClosed() throws MetadataException {
+        try {
+            return connection.isClosed();
+        } catch (SQLException e) {
+            throw failure("close", e);
+        }
+    }
+
+    /** As it is: without its log it can't be opened again, but by whoever puts another file in its place. */
+    void closeInUse() throws MetadataException {
         try {
             connection.close();
         } catch (SQLException e) {
@@ -314,8 +402,9 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
-    void closeAfter(MetadataException failure) {
-        closeAfter(failure, connection);
+    /** It turned out to be unusable, before anything was written. */
+    void letGoAfter(MetadataException failure) {
+        letGoAfter(failure, connection, hadLog);
     }
 
     /** Not a prepared statement: this pragma takes effect when it is compiled, not when it is run. */

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.metadata;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -104,11 +105,17 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         try {
             store.load();
         } catch (MetadataException e) {
-            store.file.closeAfter(e);
+            store.file.letGoAfter(e);
             throw e;
         }
         store.maintenance.start();
         return store;
+    }
+
+    /** Whether {@link #open} would begin without records: there is no file, or nothing in it. */
+    public static boolean isMissing(Path file) {
+        DatabaseFiles files = new DatabaseFiles(file.toAbsolutePath());
+        return files.database().toFile().length() == 0 && Files.notExists(files.next());
     }
 
     private void load() throws MetadataException {
@@ -126,6 +133,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             rebuild();
             observer.rebuilt(System.nanoTime() - begunAtNanos);
         }
+        file.markInUse();
         // Also takes the flush of the log's header, see SqliteFile.checkpoint.
         reserveIds();
     }
@@ -308,6 +316,11 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         }
     }
 
+    @Override
+    public void copyTo(Path copy) throws MetadataException {
+        FreshDatabase.write(copy, Schema.CURRENT, acknowledged(), Math.max(idsReservedThrough, nextId.get()));
+    }
+
     /** Waits for the turn to write: bounded, so that a hung disk gives errors and not a pile of threads. */
     private void takeTurn() throws MetadataException {
         if (writer.isHeldByCurrentThread()) {
@@ -453,9 +466,10 @@ public final class SqliteSnapshotStore implements SnapshotStore {
      * log can have the name of the old one, because SQLite then removes it by name.
      */
     private void switchToNext(long idsThrough) throws MetadataException {
-        file.close();
+        file.closeInUse();
         files.putNextInPlace();
         file = SqliteFile.open(path, Schema.CURRENT);
+        file.markInUse();
         // Also takes the flush of the log's header, see SqliteFile.checkpoint. If it fails, this file is the one that
         // must stay
         // open until the next one is on disk.

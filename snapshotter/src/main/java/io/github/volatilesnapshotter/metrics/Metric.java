@@ -28,6 +28,8 @@ enum Metric {
     TRACE_LOST(Type.COUNTER, "error.trace.lost", "Events of that trace that the kernel dropped"),
     LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
+    TRASH_FAILING(Type.GAUGE, "trash.failing", "Of these, those that could not be deleted and are tried again"),
+    LOST_LAYERS(Type.GAUGE, "lost.layers", "Committed snapshots whose directory was found to be gone"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
     PROBE(Type.TIMER, "overlay.probe", "Time of asking one overlay, or all of them, for a writeback error"),
     TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),

@@ -180,6 +180,16 @@ public final class Metrics implements AutoCloseable {
         gauge(Metric.TRASH, List.of(), count);
     }
 
+    /** Shows how many of these could not be deleted; called from the scraping thread. */
+    public void trashFailing(Supplier<Number> count) {
+        gauge(Metric.TRASH_FAILING, List.of(), count);
+    }
+
+    /** Shows how many committed snapshots have lost their directory; called from the scraping thread. */
+    public void lostLayers(Supplier<Number> count) {
+        gauge(Metric.LOST_LAYERS, List.of(), count);
+    }
+
     /** A snapshot was poisoned. */
     public void poisoned(String reason) {
         poisoned.of(reason).increment();

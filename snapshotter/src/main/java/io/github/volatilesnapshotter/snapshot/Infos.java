@@ -11,9 +11,11 @@ import java.util.Optional;
 /** How a record looks to clients: with the labels that this snapshotter adds. */
 final class Infos {
     private final Poisoner poisoner;
+    private final LostLayers lostLayers;
 
-    Infos(Poisoner poisoner) {
+    Infos(Poisoner poisoner, LostLayers lostLayers) {
         this.poisoner = poisoner;
+        this.lostLayers = lostLayers;
     }
 
     /** @param parent the parent's name, empty if there is none */
@@ -38,10 +40,15 @@ final class Infos {
     private Map<String, String> effectiveLabels(SnapshotRecord snapshot) {
         Optional<Poison> poison = poisoner.of(snapshot);
         long generation = snapshot.upper() == null ? 0 : snapshot.upper().generation();
-        if (poison.isEmpty() && generation == 0) {
+        boolean isLost = lostLayers.contains(snapshot.id());
+        if (poison.isEmpty() && generation == 0 && !isLost) {
             return snapshot.labels();
         }
         Map<String, String> labels = new HashMap<>(snapshot.labels());
+        if (isLost) {
+            labels.put(Labels.POISONED, PoisonReason.MISSING.word());
+            return labels;
+        }
         labels.put(Labels.GENERATION, Long.toString(generation));
         poison.ifPresent(known -> {
             labels.put(Labels.POISONED, known.reason());

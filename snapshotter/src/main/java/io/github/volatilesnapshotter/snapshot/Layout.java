@@ -14,6 +14,7 @@ import java.nio.file.Path;
  * sentinel/{upper,work}               see the room superblock
  * snapshots/&lt;id&gt;/{fs,work,merged}     one snapshot; a committed one has fs and the file committed
  * trash/                              what is still to be deleted
+ * recovery/                           reports of the last starts
  * </pre>
  */
 record Layout(Path root) {
@@ -35,6 +36,10 @@ record Layout(Path root) {
 
     Path trash() {
         return root.resolve("trash");
+    }
+
+    Path recovery() {
+        return root.resolve("recovery");
     }
 
     Path snapshot(long id) {

@@ -41,6 +41,7 @@ final class OverlaySnapshotter implements Snapshotter {
     private final Inquiry inquiry;
     private final LayerSync layerSync;
     private final Trash trash;
+    private final LostLayers lostLayers;
     private final Machine machine;
     private final Metrics metrics;
     private final Admission admission;
@@ -59,6 +60,7 @@ final class OverlaySnapshotter implements Snapshotter {
             Inquiry inquiry,
             LayerSync layerSync,
             Trash trash,
+            LostLayers lostLayers,
             Machine machine,
             Admission admission,
             Metrics metrics) {
@@ -69,12 +71,13 @@ final class OverlaySnapshotter implements Snapshotter {
         this.inquiry = inquiry;
         this.layerSync = layerSync;
         this.trash = trash;
+        this.lostLayers = lostLayers;
         this.machine = machine;
         this.metrics = metrics;
         this.admission = admission;
         this.mounts = new SnapshotMounts(layout);
         this.usages = new Usages(layout, settings.usageCacheMillis());
-        this.reads = new SnapshotReads(store, new Infos(poisoner), usages);
+        this.reads = new SnapshotReads(store, new Infos(poisoner, lostLayers), usages);
         this.committer = new Committer(store, layout, uppers, layerSync, poisoner, inquiry, usages, machine);
         this.locks = new KeyLocks(settings.keyWaitMillis(), metrics::lockTimedOut);
     }
@@ -86,6 +89,7 @@ final class OverlaySnapshotter implements Snapshotter {
         PrepareRule rule = new PrepareRule(key, parent);
         try (KeyLocks.Held _ = beginChange(key)) {
             List<SnapshotRecord> parents = rule.check(store);
+            lostLayers.refuse(key, parents);
             List<Path> lower = mounts.lower(parents);
             Role role = admission.roleOf(key, labels);
             long id = store.newId();
@@ -141,6 +145,7 @@ final class OverlaySnapshotter implements Snapshotter {
         PrepareRule rule = new PrepareRule(key, parent);
         try (KeyLocks.Held _ = beginChange(key)) {
             List<SnapshotRecord> parents = rule.check(store);
+            lostLayers.refuse(key, parents);
             SnapshotRecord snapshot = newRecord(store.newId(), key, RecordKind.VIEW, parents, labels);
             insert(snapshot, rule);
             return mounts.of(snapshot, parents);
@@ -180,6 +185,9 @@ final class OverlaySnapshotter implements Snapshotter {
         }
         poisoner.refusePoisoned(snapshot);
         List<SnapshotRecord> parents = snapshot.hasParent() ? store.chain(snapshot.parentId()) : List.of();
+        if (uppers.overlay(snapshot.id()).isEmpty()) {
+            lostLayers.refuse(key, parents);
+        }
         return mounts.of(snapshot, parents);
     }
 
@@ -229,6 +237,7 @@ final class OverlaySnapshotter implements Snapshotter {
     private void throwAway(SnapshotRecord snapshot) {
         usages.forget(snapshot.id());
         poisoner.forget(snapshot.id());
+        lostLayers.forget(snapshot.id());
         layerSync.forget(snapshot.id());
         if (snapshot.kind() == RecordKind.VIEW) {
             return;

@@ -145,12 +145,13 @@ final class Poisoner implements AutoCloseable {
         }
     }
 
-    /** As {@link #poison}, on this thread, and however long it takes. */
-    void poisonAndWait(List<Verdict> verdicts) {
+    /** As {@link #poison}, on this thread, and however long it takes; whether all that is known is recorded. */
+    boolean poisonAndWait(List<Verdict> verdicts) {
         if (condemn(verdicts)) {
             record();
             tell();
         }
+        return unrecorded.isEmpty();
     }
 
     /** From now on the snapshots are refused; whether there is one that was not before. */

@@ -1,40 +1,48 @@
 package io.github.volatilesnapshotter.snapshot;
 
-import static java.lang.System.Logger.Level.WARNING;
-
 import io.github.volatilesnapshotter.crash.CrashPoint;
+import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
-import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.Upper;
+import io.github.volatilesnapshotter.snapshot.RecoveryReport.Outcome;
 import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
-import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock.Past;
-import java.io.IOException;
-import java.nio.file.DirectoryStream;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import org.jspecify.annotations.Nullable;
 
 /**
- * What a start does with what an earlier daemon, a crash or an operator left. Two steps, with the superblock's own start between
- * them: {@link #adopt} takes over what is mounted, so that an error found by the sentinel is asked of it; {@link #judge} decides
- * about the rest. Doing it twice changes nothing. One snapshot that can't be judged never stops it.
+ * What a start does with what an earlier daemon, a crash, an operator or a restored backup left. Two steps, both before a new sentinel can
+ * stand: {@link #adopt} takes over what is mounted, so that an error found by the sentinel is asked of it; {@link #judge} decides
+ * about the rest. Doing it twice changes nothing, and one that is killed is done again. One snapshot that can't be judged never stops it.
+ * docs/architecture.md has the table of what is found and what becomes of it.
+ *
+ * <p>The time depends on the number of snapshots by little: directories are listed once, the kernel's mounts read once, and no layer is
+ * looked into (see {@link LayerCheck}).
  */
 final class Recovery {
-    private static final System.Logger LOG = System.getLogger(Recovery.class.getName());
+    /** Mounting waits for the filesystem's log, and uses one processor each. */
+    private static final int MOUNTING_THREADS = 4;
+
+    /** Ids are given one by one: a number above this was never one. */
+    private static final long MOST_ID = 1L << 60;
 
     private final Layout layout;
     private final SnapshotStore store;
@@ -42,44 +50,84 @@ final class Recovery {
     private final Poisoner poisoner;
     private final Trash trash;
     private final SnapshotMounts mounts;
+    private final LostLayers lostLayers;
     private final Machine machine;
+    private final RecoveryReport report = new RecoveryReport();
 
-    private final Map<Path, MountInfo> mounted = new HashMap<>();
     private final List<Poisoner.Verdict> verdicts = new ArrayList<>();
-    private int adopted;
-    private int remounted;
-    private int orphans;
 
-    Recovery(Layout layout, SnapshotStore store, Uppers uppers, Poisoner poisoner, Trash trash, Machine machine) {
+    Recovery(
+            Layout layout,
+            SnapshotStore store,
+            Uppers uppers,
+            Poisoner poisoner,
+            Trash trash,
+            LostLayers lostLayers,
+            Machine machine) {
         this.layout = layout;
         this.store = store;
         this.uppers = uppers;
         this.poisoner = poisoner;
         this.trash = trash;
         this.mounts = new SnapshotMounts(layout);
+        this.lostLayers = lostLayers;
         this.machine = machine;
     }
 
-    /** What was found and done. */
-    record Report(int snapshots, int adopted, int remounted, int poisoned, int orphans) {}
+    /** What was found and done so far. */
+    RecoveryReport report() {
+        return report;
+    }
 
-    /** Takes over the overlays that are still mounted and really ours. */
+    /** Takes over the overlays that are still mounted and really ours, and detaches every other mount in our directories. */
     void adopt() throws SyscallException {
-        for (MountInfo mount : MountInfo.ofSelf()) {
+        Map<Long, List<MountInfo>> atMerged = new LinkedHashMap<>();
+        List<MountInfo> found = MountInfo.below(layout.snapshots(), layout.trash());
+        // Those that hide others first.
+        for (MountInfo mount : found.reversed()) {
             Path mountPoint = Path.of(mount.mountPoint());
-            if (mountPoint.startsWith(layout.snapshots())) {
-                mounted.put(mountPoint, mount);
+            OptionalLong id = idOf(mountPoint);
+            if (id.isPresent()
+                    && mountPoint.startsWith(layout.merged(id.getAsLong()))
+                    && isVolatileActive(id.getAsLong())) {
+                // What is mounted further below is the container's own affair.
+                if (mountPoint.equals(layout.merged(id.getAsLong()))) {
+                    atMerged.computeIfAbsent(id.getAsLong(), _ -> new ArrayList<>())
+                            .add(mount);
+                }
+            } else if (id.isPresent() || isBelow(layout.trash(), mountPoint)) {
+                detach(id.orElse(0), mountPoint);
             }
         }
-        for (SnapshotRecord snapshot : store.all()) {
-            MountInfo mount = mounted.get(layout.merged(snapshot.id()));
-            if (mount != null && isVolatileActive(snapshot) && isOverlayOf(snapshot.id(), mount)) {
-                tryTo("adopt the overlay of", snapshot.key(), () -> {
-                    uppers.adopt(snapshot.id());
-                    adopted++;
-                });
+        atMerged.forEach(this::adopt);
+    }
+
+    private static boolean isBelow(Path directory, Path path) {
+        return path.startsWith(directory) && !path.equals(directory);
+    }
+
+    /** @param stack the mounts at its place, uppermost first */
+    private void adopt(long id, List<MountInfo> stack) {
+        for (MountInfo mount : stack) {
+            if (isOverlayOf(id, mount)) {
+                if (tryTo("adopt the overlay", id, () -> uppers.adopt(id))) {
+                    report.count(Outcome.ADOPTED);
+                }
+                return;
             }
+            detach(id, layout.merged(id));
         }
+    }
+
+    private void detach(long id, Path mountPoint) {
+        if (tryTo("detach " + mountPoint, id, () -> Mounting.detach(mountPoint))) {
+            CrashPoint.ORPHAN_DETACHED.reached();
+            report.add(Outcome.DETACHED, id, keyOf(id), mountPoint.toString());
+        }
+    }
+
+    private boolean isVolatileActive(long id) {
+        return store.find(id).filter(this::isVolatileActive).isPresent();
     }
 
     private boolean isVolatileActive(SnapshotRecord snapshot) {
@@ -98,142 +146,225 @@ final class Recovery {
                                 || option.startsWith("upperdir=/proc/self/fd/"));
     }
 
-    Report judge(Past past) throws SyscallException {
+    /**
+     * Decides about everything that is not adopted. What can't be trusted is poisoned, and that is recorded when this returns.
+     *
+     * @return whether all of it could be recorded
+     */
+    boolean judge(Past past) throws SyscallException {
+        Set<Long> directories = directories();
         List<SnapshotRecord> snapshots = store.all();
-        Set<Long> withDirectory = new HashSet<>();
+        findLostLayers(snapshots, directories);
+        List<SnapshotRecord> toResume = new ArrayList<>();
         for (SnapshotRecord snapshot : snapshots) {
             switch (snapshot.kind()) {
-                case VIEW -> {}
-                case COMMITTED -> {
-                    withDirectory.add(snapshot.id());
-                    tryTo("check layer", snapshot.key(), () -> checkLayer(snapshot));
-                }
+                case VIEW -> report.count(Outcome.VIEW);
+                case COMMITTED -> directories.remove(snapshot.id());
                 case ACTIVE -> {
-                    withDirectory.add(snapshot.id());
-                    tryTo("judge", snapshot.key(), () -> judgeActive(snapshot, past));
+                    boolean hasDirectory = directories.remove(snapshot.id());
+                    tryTo("judge", snapshot.id(), () -> judgeActive(snapshot, hasDirectory, toResume));
                     CrashPoint.START_JUDGED.reached();
                 }
             }
         }
-        poisoner.poisonAndWait(verdicts);
+        resume(toResume, past);
+        boolean isRecorded = poisoner.poisonAndWait(verdicts);
         CrashPoint.START_POISONED.reached();
-        throwAwayOrphans(withDirectory);
-        return new Report(snapshots.size(), adopted, remounted, verdicts.size(), orphans);
+        directories.forEach(this::throwAwayOrphan);
+        return isRecorded;
     }
 
-    private void checkLayer(SnapshotRecord layer) throws SyscallException {
-        if (!Entries.exists(layout.upper(layer.id()))) {
-            LOG.log(
-                    WARNING,
-                    "committed snapshot has no directory: remove it and pull its image again",
-                    "name",
-                    layer.key());
-        }
-        // A Commit that ended after its record.
-        detachAllAt(layout.merged(layer.id()));
-        uppers.becomeLayer(layer.id());
-    }
-
-    private void judgeActive(SnapshotRecord snapshot, Past past) throws SyscallException {
-        long id = snapshot.id();
-        Upper upper = snapshot.upper();
-        if (upper == null || !upper.bootId().equals(machine.bootId())) {
-            condemn(snapshot, PoisonReason.CRASH);
-            uppers.throwAway(id);
-        } else if (!Entries.exists(layout.upper(id))) {
-            condemn(snapshot, PoisonReason.MISSING);
-        } else if (snapshot.poison() != null) {
-            poisoner.remind(snapshot);
-        } else if (uppers.overlay(id).isEmpty()) {
-            resume(snapshot, upper.role(), past);
-        }
-    }
-
-    /** Goes on with an upper of this boot that nobody holds: only if the sentinel watched it all the time. */
-    private void resume(SnapshotRecord snapshot, Role role, Past past) {
-        if (past != Past.CLEAN) {
-            condemn(snapshot, PoisonReason.UNVERIFIABLE);
-            return;
-        }
-        boolean isResumed = tryTo("resume", snapshot.key(), () -> {
-            switch (role) {
-                case DURABLE -> uppers.watchDurable(snapshot.id());
-                case VOLATILE -> {
-                    detachAllAt(layout.merged(snapshot.id()));
-                    uppers.remount(snapshot.id(), lower(snapshot));
-                    remounted++;
-                }
-            }
-        });
-        if (!isResumed) {
-            condemn(snapshot, PoisonReason.UNVERIFIABLE);
-        }
-    }
-
-    private List<Path> lower(SnapshotRecord snapshot) {
-        return mounts.lower(snapshot.hasParent() ? store.chain(snapshot.parentId()) : List.of());
-    }
-
-    private void condemn(SnapshotRecord snapshot, PoisonReason reason) {
-        if (poisoner.of(snapshot).isEmpty()) {
-            verdicts.add(new Poisoner.Verdict(snapshot.id(), reason, null, machine.superblock()));
-        }
-    }
-
-    /** Directories and mounts without a record: a Prepare that was never answered, or a Remove that was. */
-    private void throwAwayOrphans(Set<Long> withDirectory) throws SyscallException {
-        mounted.keySet().stream().sorted(Comparator.reverseOrder()).forEach(mountPoint -> {
-            if (idOf(mountPoint).stream().noneMatch(withDirectory::contains)) {
-                tryTo("detach", mountPoint.toString(), () -> detachAllAt(mountPoint));
-            }
-        });
-        for (Path directory : directories()) {
-            OptionalLong id = idOf(directory);
+    /** Ids are never given again, whatever the records say. */
+    private Set<Long> directories() throws SyscallException {
+        Set<Long> ids = new HashSet<>();
+        for (DirectoryTree.Name entry : DirectoryTree.names(layout.snapshots())) {
+            OptionalLong id = idOf(entry.name());
             if (id.isEmpty()) {
-                LOG.log(WARNING, "not ours and left alone", "directory", directory);
+                report.add(Outcome.LEFT_ALONE, 0, "", layout.snapshots().resolve(entry.name()) + " is no snapshot's");
                 continue;
             }
             store.raiseIdsAbove(id.getAsLong());
-            if (!withDirectory.contains(id.getAsLong())) {
-                orphans++;
-                tryTo("throw away", directory.toString(), () -> trash.throwAway(directory));
+            if (entry.isDirectory()) {
+                ids.add(id.getAsLong());
+            } else {
+                throwAway(id.getAsLong(), "a file in the place of a directory");
+            }
+        }
+        return ids;
+    }
+
+    private void findLostLayers(List<SnapshotRecord> snapshots, Set<Long> directories) {
+        for (SnapshotRecord snapshot : snapshots) {
+            if (snapshot.kind() != RecordKind.COMMITTED) {
+                continue;
+            }
+            if (directories.contains(snapshot.id())) {
+                report.count(Outcome.LAYER);
+            } else {
+                lostLayers.add(snapshot.id());
+                report.add(
+                        Outcome.LOST_LAYER,
+                        snapshot.id(),
+                        snapshot.key(),
+                        layout.snapshot(snapshot.id())
+                                + " is gone: remove the containers and images that use it, and pull them again");
             }
         }
     }
 
-    private void detachAllAt(Path mountPoint) throws SyscallException {
-        if (mounted.containsKey(mountPoint)) {
-            VolatileOverlay.detach(mountPoint);
-            CrashPoint.ORPHAN_DETACHED.reached();
+    private void judgeActive(SnapshotRecord snapshot, boolean hasDirectory, List<SnapshotRecord> toResume)
+            throws SyscallException {
+        long id = snapshot.id();
+        Upper upper = snapshot.upper();
+        if (upper == null || !upper.bootId().equals(machine.bootId())) {
+            condemn(snapshot, PoisonReason.CRASH, "made before the machine started, at " + snapshot.createdAt());
+            if (hasDirectory) {
+                uppers.throwAway(id);
+            }
+        } else if (!hasDirectory) {
+            condemn(snapshot, PoisonReason.MISSING, "its directory is gone");
+        } else if (snapshot.poison() != null) {
+            report.count(Outcome.STAYS_POISONED);
+            poisoner.remind(snapshot);
+        } else if (uppers.overlay(id).isEmpty()) {
+            Optional<SnapshotRecord> lost = lostLayers.among(layers(snapshot));
+            if (lost.isPresent()) {
+                condemn(snapshot, PoisonReason.MISSING, LostLayers.advice(lost.get()));
+            } else if (!Entries.exists(layout.upper(id))) {
+                condemn(snapshot, PoisonReason.MISSING, "its upper directory is gone");
+            } else {
+                toResume.add(snapshot);
+            }
         }
     }
 
-    private List<Path> directories() throws SyscallException {
-        List<Path> directories = new ArrayList<>();
-        try (DirectoryStream<Path> stream = Files.newDirectoryStream(layout.snapshots())) {
-            stream.forEach(directories::add);
-        } catch (IOException e) {
-            throw new SyscallException("readdir", layout.snapshots().toString(), Errno.EIO, e.toString());
+    private List<SnapshotRecord> layers(SnapshotRecord snapshot) {
+        return snapshot.hasParent() ? store.chain(snapshot.parentId()) : List.of();
+    }
+
+    /**
+     * Goes on with uppers of this boot that nobody holds: only if the sentinel watched them all the time. An overlay that is mounted
+     * elsewhere has a memory of its own.
+     */
+    private void resume(List<SnapshotRecord> snapshots, Past past) throws SyscallException {
+        if (snapshots.isEmpty()) {
+            return;
         }
-        return directories;
+        Map<String, Path> elsewhere =
+                snapshots.stream().anyMatch(this::isVolatileActive) ? overlaysElsewhere() : Map.of();
+        try (ExecutorService threads = Executors.newFixedThreadPool(
+                Math.min(MOUNTING_THREADS, Runtime.getRuntime().availableProcessors()),
+                Thread.ofPlatform().name("recovery-", 0).daemon().factory())) {
+            for (SnapshotRecord snapshot : snapshots) {
+                threads.execute(() -> resume(
+                        snapshot,
+                        past,
+                        elsewhere.get(layout.upper(snapshot.id()).toString())));
+            }
+        }
+    }
+
+    private void resume(SnapshotRecord snapshot, Past past, @Nullable Path elsewhere) {
+        long id = snapshot.id();
+        boolean isJudged = tryTo("resume", id, () -> {
+            if (elsewhere != null) {
+                uppers.reattach(id, elsewhere);
+                report.add(Outcome.REATTACHED, id, snapshot.key(), "from " + elsewhere);
+            } else if (past != Past.CLEAN) {
+                condemn(snapshot, PoisonReason.UNVERIFIABLE, "nothing has watched its filesystem all the time");
+            } else if (!resumeWatched(snapshot)) {
+                condemn(snapshot, PoisonReason.UNVERIFIABLE, "a writeback error came while the daemon started");
+            }
+        });
+        if (!isJudged) {
+            condemn(snapshot, PoisonReason.UNVERIFIABLE, "it can't be resumed");
+        }
+    }
+
+    /** False if there was an error meanwhile, which then stays unseen. */
+    private boolean resumeWatched(SnapshotRecord snapshot) throws SyscallException {
+        long id = snapshot.id();
+        if (!isVolatileActive(snapshot)) {
+            if (!uppers.watchDurable(id)) {
+                return false;
+            }
+            report.count(Outcome.RESUMED);
+            return true;
+        }
+        if (!uppers.remount(id, mounts.lower(layers(snapshot)))) {
+            return false;
+        }
+        report.add(Outcome.REMOUNTED, id, snapshot.key(), layout.merged(id).toString());
+        return true;
+    }
+
+    /**
+     * Overlays that were taken from their place while a container runs on them: its runtime has mounted them a second time. To mount the
+     * upper anew beside such a one would be two overlays on one upper, of which the first loses its work directory.
+     */
+    private static Map<String, Path> overlaysElsewhere() throws SyscallException {
+        Map<String, Path> byUpper = new HashMap<>();
+        for (MountInfo mount : MountInfo.ofSelf()) {
+            if (mount.isVolatile() && mount.root().equals("/")) {
+                mount.superOptions().stream()
+                        .filter(option -> option.startsWith("upperdir="))
+                        .forEach(option ->
+                                byUpper.put(option.substring("upperdir=".length()), Path.of(mount.mountPoint())));
+            }
+        }
+        return byUpper;
+    }
+
+    private synchronized void condemn(SnapshotRecord snapshot, PoisonReason reason, String detail) {
+        if (poisoner.of(snapshot).isPresent()) {
+            report.count(Outcome.STAYS_POISONED);
+            return;
+        }
+        verdicts.add(new Poisoner.Verdict(snapshot.id(), reason, null, machine.superblock()));
+        report.add(Outcome.POISONED, snapshot.id(), snapshot.key(), reason.word() + ": " + detail);
+    }
+
+    /** A Prepare that was never answered, a Remove that was, or what came after the backup that the records are from. */
+    private void throwAwayOrphan(long id) {
+        throwAway(id, "a directory without a record");
+    }
+
+    private void throwAway(long id, String why) {
+        if (tryTo("throw away " + layout.snapshot(id), id, () -> trash.throwAway(layout.snapshot(id)))) {
+            report.add(Outcome.THROWN_AWAY, id, keyOf(id), why);
+        }
     }
 
     /** The id in a path below {@code snapshots/}. */
     private OptionalLong idOf(Path path) {
-        String name = layout.snapshots().relativize(path).getName(0).toString();
+        return isBelow(layout.snapshots(), path)
+                ? idOf(layout.snapshots().relativize(path).getName(0).toString())
+                : OptionalLong.empty();
+    }
+
+    /** Only as this snapshotter writes it: 007 and +7 are not 7. */
+    private static OptionalLong idOf(String name) {
         try {
-            return OptionalLong.of(Long.parseLong(name));
-        } catch (NumberFormatException e) {
+            long id = Long.parseLong(name);
+            return id > 0 && id < MOST_ID && Long.toString(id).equals(name)
+                    ? OptionalLong.of(id)
+                    : OptionalLong.empty();
+        } catch (NumberFormatException _) {
             return OptionalLong.empty();
         }
     }
 
-    private static boolean tryTo(String what, String name, Step step) {
+    private String keyOf(long id) {
+        return store.keyOf(id).orElse("");
+    }
+
+    @SuppressWarnings("CatchingUnchecked") // one bad snapshot never stops the start
+    private boolean tryTo(String what, long id, Step step) {
         try {
             step.run();
             return true;
-        } catch (SyscallException | SuperblockUnavailableException e) {
-            LOG.log(WARNING, "can't " + what + " " + name, e);
+        } catch (SyscallException | SuperblockUnavailableException | RuntimeException e) {
+            report.add(Outcome.FAILED, id, keyOf(id), "can't " + what + ": " + e.getMessage());
             return false;
         }
     }

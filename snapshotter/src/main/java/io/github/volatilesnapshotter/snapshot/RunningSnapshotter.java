@@ -8,7 +8,6 @@ import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Flock;
 import io.github.volatilesnapshotter.linux.KernelRelease;
-import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
@@ -18,6 +17,7 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.ErrorEpoch;
 import io.github.volatilesnapshotter.superblock.FailedFiles;
 import io.github.volatilesnapshotter.superblock.FailedWriteback;
@@ -28,7 +28,10 @@ import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import io.github.volatilesnapshotter.superblock.Transition;
 import io.github.volatilesnapshotter.superblock.Watch;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
@@ -48,10 +51,12 @@ public final class RunningSnapshotter implements AutoCloseable {
     private static final double NANOS_PER_SECOND = 1e9;
 
     private final Opened opened;
+    private final SnapshotterSettings settings;
     private final SnapshotStore store;
     private final WatchedSuperblock superblock;
     private final Machine machine;
     private final Trash trash;
+    private final LostLayers lostLayers = new LostLayers();
     private final Uppers uppers;
     private final SyncChoice syncChoice;
     private final LayerSync layerSync;
@@ -79,7 +84,6 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.syncChoice.check();
             running.recover(layout);
             running.registerGauges(metrics);
-            running.trash.runBefore(new LayerLeftovers(layout, running.trash, running.store)::throwAway);
             running.trash.start();
             running.watch.start();
             Rehearsal rehearsal = Rehearsal.start(
@@ -109,7 +113,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         // The sentinels are mounted there: two daemons would take each other's away.
         Entries.createDirectories(settings.state(), 0700);
         lock(settings.state().resolve("lock"), "state directory " + settings.state(), opened);
+        StartChecks.checkPool(layout, settings.state());
         layout.create();
+        StartChecks.checkRecords(layout);
         SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
         opened.add(store::close);
         return new RunningSnapshotter(opened, store, settings, layout, metrics);
@@ -157,6 +163,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             Opened opened, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
             throws SyscallException {
         this.opened = opened;
+        this.settings = settings;
         this.store = store;
         this.superblock = WatchedSuperblock.of(
                 layout.root(),
@@ -181,13 +188,14 @@ public final class RunningSnapshotter implements AutoCloseable {
                 inquiry,
                 layerSync,
                 trash,
+                lostLayers,
                 machine,
                 new Admission(superblock, settings, metrics),
                 metrics);
         this.damageReports = new DamageReports(
                 layout,
                 uppers,
-                new FailedFiles(layout.root(), MountInfo.containing(layout.root())),
+                new FailedFiles(layout.root(), superblock.mount()),
                 new DamagedFiles(layout, store),
                 poisoner);
         this.watch = Watch.of(superblock, metrics, poisoner::recordSoon);
@@ -200,26 +208,44 @@ public final class RunningSnapshotter implements AutoCloseable {
         superblock.setListener(new SuperblockEvents());
     }
 
-    private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException {
-        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, machine);
+    private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException, StartException {
+        Instant startedAt = Instant.now();
+        long begunNanos = System.nanoTime();
+        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, lostLayers, machine);
         CrashPoint.START_OPENED.reached();
         recovery.adopt();
         CrashPoint.START_ADOPTED.reached();
-        Recovery.Report report = recovery.judge(superblock.start());
+        WatchedSuperblock.Past past = superblock.past();
+        // Before a new sentinel stands, which would tell the next start, should this one be killed, that all was well.
+        if (!recovery.judge(past)) {
+            throw new StartException("what can't be trusted any more could not be recorded in " + layout.database());
+        }
+        var _ = superblock.start();
         var _ = inquiry.lookAtOverlays();
+        RecoveryReport report = recovery.report();
+        RecoveryReports.Start start = new RecoveryReports.Start(
+                startedAt,
+                machine.bootId(),
+                device(),
+                past == WatchedSuperblock.Past.CLEAN,
+                count(_ -> true),
+                TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begunNanos));
         LOG.log(
                 INFO,
                 "recovered",
                 "snapshots",
-                report.snapshots(),
-                "adopted",
-                report.adopted(),
-                "remounted",
-                report.remounted(),
-                "poisoned",
-                report.poisoned(),
-                "orphans",
-                report.orphans());
+                start.snapshots(),
+                "took_millis",
+                start.tookMillis(),
+                "findings",
+                report.found(),
+                "counts",
+                report.counts());
+        AfterStart after = new AfterStart(
+                new LayerCheck(layout, store, lostLayers, trash, report),
+                () -> new RecoveryReports(layout.recovery()).write(start, report));
+        opened.add(after::close);
+        after.start();
     }
 
     /** Told of each new state of the superblock, and at once of the one it is in, with device and reason for people; must not wait. */
@@ -243,6 +269,8 @@ public final class RunningSnapshotter implements AutoCloseable {
                 Metrics.Role.POISONED,
                 () -> count(snapshot -> poisoner.of(snapshot).isPresent()));
         metrics.trashWaiting(trash::waiting);
+        metrics.trashFailing(trash::failing);
+        metrics.lostLayers(lostLayers::count);
         metrics.metadataWritable(store::isWritable);
         metrics.queueLength("layer_sync", layerSync::running);
         for (State state : State.values()) {
@@ -263,6 +291,23 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     public Snapshotter snapshotter() {
         return snapshotter;
+    }
+
+    /**
+     * Copies all records into a file in the runtime directory, which is the caller's to delete. Waits for no disk but that of the runtime
+     * directory. One call at a time.
+     */
+    public Path copyRecords() throws SnapshotException {
+        Path copy = settings.state().resolve("backup.db");
+        try {
+            Files.deleteIfExists(copy);
+            store.copyTo(copy);
+            return copy;
+        } catch (MetadataException e) {
+            throw new SnapshotException(Category.UNAVAILABLE, "the records can't be copied: " + e.getMessage(), e);
+        } catch (IOException e) {
+            throw new SnapshotException(Category.UNAVAILABLE, "the records can't be copied: " + e, e);
+        }
     }
 
     /** {@code major:minor} of the superblock on which the uppers lie. */

@@ -6,10 +6,14 @@ import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.FileSystemStat;
 import io.github.volatilesnapshotter.linux.KernelRelease;
+import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.linux.Xattr;
+import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Optional;
 
 /**
  * What must be true of the machine and of the root before anything is served. Each refusal says what was found and what to do.
@@ -61,6 +65,37 @@ public final class StartChecks {
             throw new StartException(
                     "kernel " + kernel.text() + " is too old: volatile overlays that report errors came with "
                             + MIN_KERNEL_MAJOR + "." + MIN_KERNEL_MINOR);
+        }
+    }
+
+    /**
+     * Refuses a root whose filesystem was taken away from under it, while the overlays of the daemon before still hold it: the directory that
+     * came to light would look like a fresh root.
+     */
+    static void checkPool(Layout layout, Path state) throws SyscallException, StartException {
+        Optional<Path> sentinel = WatchedSuperblock.sentinelElsewhere(layout.root(), state);
+        if (sentinel.isPresent()) {
+            throw new StartException("root " + layout.root() + " lies on device "
+                    + MountInfo.containing(layout.root()).device() + " now, and the daemon before had it on "
+                    + sentinel.get().getFileName()
+                    + ", which its overlays still hold: mount that filesystem again; or, if the root"
+                    + " has moved on purpose, stop its containers and unmount " + sentinel.get());
+        }
+    }
+
+    /** Refuses to begin new records beside snapshots: neither these nor containerd's own records would match them. */
+    static void checkRecords(Layout layout) throws SyscallException, StartException {
+        if (!SqliteSnapshotStore.isMissing(layout.database())) {
+            return;
+        }
+        int snapshots = DirectoryTree.names(layout.snapshots()).size();
+        if (snapshots > 0) {
+            throw new StartException(layout.database() + " is missing or empty, but " + layout.snapshots() + " holds "
+                    + snapshots
+                    + " snapshots: new records would match neither these nor what containerd knows. Nothing was changed. "
+                    + "Put the file back with its -wal, or a backup in its place (volatilectl restore FILE). If there is none, move "
+                    + layout.snapshots()
+                    + " away, remove this snapshotter's images and containers from containerd, and pull again");
         }
     }
 

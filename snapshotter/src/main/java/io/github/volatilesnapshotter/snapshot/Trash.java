@@ -1,11 +1,16 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.InodeFlags;
+import io.github.volatilesnapshotter.linux.IoPriority;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import java.io.IOException;
@@ -15,24 +20,34 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
-import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
-import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Where directories wait to be deleted. Putting one there is a rename; deleting happens on one thread of its own. The directory
- * itself is the queue: nothing is forgotten by a crash, and nothing but a count is held in memory.
+ * Where directories wait to be deleted. Putting one there is a rename; deleting happens on one thread of its own, at idle priority. The
+ * directory itself is the queue: nothing is forgotten by a crash, and nothing but counts is held in memory, and when to try again what
+ * could not be deleted.
+ *
+ * <p>Deleting stays on the trash's own mount. What somebody has mounted inside is detached first, so that nothing on it is touched; what is
+ * immutable or append-only is made not to be.
  */
 final class Trash implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Trash.class.getName());
 
-    /** What can't be deleted now is tried again after this. */
+    /** What can't be deleted now is tried again after this, then after ever longer pauses... */
     private static final long RETRY_MILLIS = 30_000;
+
+    /** ...which are no longer than this. */
+    private static final long LONGEST_RETRY_MILLIS = 3_600_000;
 
     private static final long STOP_WAIT_MILLIS = 5_000;
 
@@ -43,48 +58,72 @@ final class Trash implements AutoCloseable {
     private final AtomicLong sequence;
     private final AtomicLong waiting = new AtomicLong();
     private final AtomicBoolean isSweepDue = new AtomicBoolean();
-    private final ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(
-            Thread.ofPlatform().name("trash").daemon().factory());
+    private final AtomicBoolean isRetryDue = new AtomicBoolean();
+
+    /** What could not be deleted, in the trash now; used by the thread, but for its size. */
+    private final Map<Path, Failed> failed = new ConcurrentHashMap<>();
+
+    /** When the next try is due, as {@link System#nanoTime}, and the pause after it. */
+    private record Failed(long nextNanos, long pauseMillis) {
+        boolean isDue() {
+            return System.nanoTime() - nextNanos >= 0;
+        }
+    }
+
+    private final ScheduledThreadPoolExecutor thread = new ScheduledThreadPoolExecutor(
+            1, Thread.ofPlatform().name("trash").daemon().factory());
 
     /** @param directory on the same filesystem as everything that is thrown into it */
     Trash(Path directory) {
         this.directory = directory;
         // Names must not meet those that an earlier daemon left.
         this.sequence = new AtomicLong(System.currentTimeMillis() * 1_000);
+        // A stop does not wait for the next try.
+        this.thread.setExecuteExistingDelayedTasksAfterShutdownPolicy(false);
     }
 
     /** Begins to delete what an earlier daemon left. */
     void start() throws SyscallException {
         waiting.set(contents().size());
-        requestSweep(0);
+        requestSweep();
     }
 
     /** Takes {@code path} out of sight at once; what it holds is deleted later. One that does not exist is no error. */
     void throwAway(Path path) throws SyscallException {
+        Path target = directory.resolve(path.getFileName() + "." + sequence.incrementAndGet());
         try {
-            Entries.rename(path, directory.resolve(path.getFileName() + "." + sequence.incrementAndGet()));
+            Entries.rename(path, target);
         } catch (SyscallException e) {
             if (e.errno().equals(Errno.ENOENT)) {
                 return;
             }
-            throw e;
+            if (!isFreed(path, e.errno())) {
+                throw e;
+            }
+            Entries.rename(path, target);
         }
         CrashPoint.THROWN_AWAY.reached();
         waiting.incrementAndGet();
-        requestSweep(0);
+        requestSweep();
     }
 
-    /** Runs a task on the thread that deletes, at its priority, before everything that is asked of it later. */
-    void runBefore(Runnable task) {
-        var _ = thread.submit(() -> {
-            setPriority();
-            task.run();
-        });
+    /** Whether what stood in the way of a rename is gone: somebody's mount on it, or a flag of it. */
+    private static boolean isFreed(Path path, Errno errno) throws SyscallException {
+        if (errno.equals(Errno.EBUSY)) {
+            Mounting.detach(path);
+            return true;
+        }
+        return errno.equals(Errno.EPERM) && InodeFlags.unprotect(path);
     }
 
     /** Directories that wait. */
     long waiting() {
         return waiting.get();
+    }
+
+    /** Directories that wait because they could not be deleted. */
+    long failing() {
+        return failed.size();
     }
 
     /**
@@ -94,7 +133,7 @@ final class Trash implements AutoCloseable {
      */
     boolean awaitSweep(long waitMillis) throws InterruptedException {
         // One thread runs them in order: whatever sweep is under way, this one begins after it.
-        Future<Boolean> sweep = thread.submit(this::sweep);
+        Future<Boolean> sweep = thread.submit(() -> sweep(true));
         try {
             return sweep.get(waitMillis, TimeUnit.MILLISECONDS);
         } catch (TimeoutException e) {
@@ -104,16 +143,29 @@ final class Trash implements AutoCloseable {
         }
     }
 
-    private void requestSweep(long delayMillis) {
+    private void requestSweep() {
         if (isSweepDue.compareAndSet(false, true)) {
-            var _ = thread.schedule(this::sweepAndRetry, delayMillis, TimeUnit.MILLISECONDS);
+            thread.execute(this::sweepAndRetry);
         }
     }
 
     private void sweepAndRetry() {
         isSweepDue.set(false);
-        if (!sweep() && !thread.isShutdown()) {
-            requestSweep(RETRY_MILLIS);
+        if (!sweep(false)) {
+            retryLater();
+        }
+    }
+
+    /** Beside the sweeps that are asked for, which must not wait for it. */
+    private void retryLater() {
+        if (isRetryDue.compareAndSet(false, true) && !thread.isShutdown()) {
+            var _ = thread.schedule(
+                    () -> {
+                        isRetryDue.set(false);
+                        sweepAndRetry();
+                    },
+                    RETRY_MILLIS,
+                    TimeUnit.MILLISECONDS);
         }
     }
 
@@ -125,38 +177,68 @@ final class Trash implements AutoCloseable {
         try {
             if (waiting.get() < MANY) {
                 Niceness.yieldToOthers();
+                IoPriority.yieldToOthers();
             } else {
                 Niceness.takeShare();
+                IoPriority.takeShare();
             }
         } catch (SyscallException e) {
             LOG.log(WARNING, "the priority of deletion can't be set", e);
         }
     }
 
-    /** Whether all that was there is deleted. */
-    private boolean sweep() {
+    /**
+     * Whether all that was there is deleted.
+     *
+     * @param all also what failed a moment ago
+     */
+    private boolean sweep(boolean all) {
         setPriority();
         try {
-            boolean isComplete = true;
-            for (Path path : contents()) {
-                isComplete &= !thread.isShutdown() && delete(path);
+            List<Path> contents = contents();
+            failed.keySet().retainAll(Set.copyOf(contents));
+            for (Path path : contents) {
+                Failed before = failed.get(path);
+                if (!thread.isShutdown() && (all || before == null || before.isDue())) {
+                    delete(path, before);
+                }
             }
-            return isComplete;
+            return failed.isEmpty();
         } catch (SyscallException e) {
             LOG.log(WARNING, "trash " + directory + " can't be read, tried again in " + RETRY_MILLIS + " ms", e);
             return false;
         }
     }
 
-    private boolean delete(Path path) {
+    private void delete(Path path, @Nullable Failed before) {
+        try {
+            deleteOrDetach(path);
+            CrashPoint.TRASH_DELETED.reached();
+            failed.remove(path);
+            waiting.decrementAndGet();
+        } catch (SyscallException e) {
+            long pauseMillis = before == null ? RETRY_MILLIS : before.pauseMillis();
+            failed.put(
+                    path,
+                    new Failed(
+                            System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(pauseMillis),
+                            Math.min(2 * pauseMillis, LONGEST_RETRY_MILLIS)));
+            // Once: it may stay for hours.
+            LOG.log(before == null ? WARNING : DEBUG, "trash " + path + " can't be deleted now, it is tried again", e);
+        }
+    }
+
+    private static void deleteOrDetach(Path path) throws SyscallException {
         try {
             DirectoryTree.delete(path);
-            CrashPoint.TRASH_DELETED.reached();
-            waiting.decrementAndGet();
-            return true;
         } catch (SyscallException e) {
-            LOG.log(WARNING, "trash " + path + " can't be deleted now, tried again in " + RETRY_MILLIS + " ms", e);
-            return false;
+            if (!e.errno().is(Errno.EBUSY)) {
+                throw e;
+            }
+            for (MountInfo mount : MountInfo.below(path).reversed()) {
+                Mounting.detach(Path.of(mount.mountPoint()));
+            }
+            DirectoryTree.delete(path);
         }
     }
 

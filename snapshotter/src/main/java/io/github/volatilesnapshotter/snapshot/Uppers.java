@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.snapshot;
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.linux.OverlayLayers;
 import io.github.volatilesnapshotter.linux.Stat;
 import io.github.volatilesnapshotter.linux.SyscallException;
@@ -54,16 +55,32 @@ final class Uppers implements AutoCloseable {
     /**
      * Mounts a volatile upper that is there, for the second time in its life. The work directory is made anew: it holds the mark
      * by which the kernel refuses the upper of a volatile overlay.
+     *
+     * @return false if there was a writeback error since the superblock's past was asked
      */
-    void remount(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
+    boolean remount(long id, List<Path> lower) throws SyscallException {
         trash.throwAway(layout.work(id));
         CrashPoint.WORK_RENEWED.reached();
         Entries.mkdir(layout.work(id), 0711);
         CrashPoint.WORK_RENEWED.reached();
+        makeMountPoint(id);
+        OverlayLayers layers = new OverlayLayers(lower, layout.upper(id), layout.work(id));
+        Optional<VolatileOverlay> overlay = superblock.resumeVolatile(layers, layout.merged(id));
+        overlay.ifPresent(mounted -> overlays.put(id, mounted));
+        return overlay.isPresent();
+    }
+
+    /** Puts the overlay of {@code id}, which is mounted elsewhere only, back in its place; it is the same one, with its memory. */
+    void reattach(long id, Path elsewhere) throws SyscallException {
+        makeMountPoint(id);
+        Mounting.bind(elsewhere, layout.merged(id), false);
+        adopt(id);
+    }
+
+    private void makeMountPoint(long id) throws SyscallException {
         if (!Entries.exists(layout.merged(id))) {
             Entries.mkdir(layout.merged(id), 0700);
         }
-        mount(id, lower);
     }
 
     private void mount(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
@@ -77,9 +94,15 @@ final class Uppers implements AutoCloseable {
         overlays.put(id, VolatileOverlay.at(layout.merged(id)));
     }
 
-    /** A witness for a durable snapshot that has none, because another daemon prepared it. */
-    void watchDurable(long id) throws SyscallException, SuperblockUnavailableException {
-        witnesses.put(id, superblock.openWitness());
+    /**
+     * A witness for a durable snapshot that has none, because another daemon prepared it.
+     *
+     * @return false if there was a writeback error since the superblock's past was asked
+     */
+    boolean watchDurable(long id) throws SyscallException {
+        Optional<Witness> witness = superblock.resumeWitness();
+        witness.ifPresent(opened -> witnesses.put(id, opened));
+        return witness.isPresent();
     }
 
     /** The upper's root directory is what a container sees as its root: it looks like that of the uppermost layer. */

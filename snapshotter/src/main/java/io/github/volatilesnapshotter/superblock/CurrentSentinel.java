@@ -42,9 +42,12 @@ final class CurrentSentinel implements AutoCloseable {
         this.metrics = metrics;
     }
 
-    /** Takes over the one that an earlier daemon left mounted; whether there is one. */
+    /** Takes over the one that an earlier daemon left mounted; whether one stands. */
     boolean adopt() throws SyscallException {
-        sentinel = Sentinel.adopt(places, MountInfo.ofSelf()).orElse(null);
+        if (sentinel != null) {
+            return true;
+        }
+        sentinel = Sentinel.adopt(places, MountInfo.below(places.mountPoint())).orElse(null);
         return sentinel != null;
     }
 

@@ -95,6 +95,15 @@ final class ErrorEpochs implements AutoCloseable {
     }
 
     /**
+     * Adopts the sentinel of an earlier daemon if there is one, and changes nothing.
+     *
+     * @return whether one stands and is clean
+     */
+    boolean adopt() throws SyscallException {
+        return sentinel.adopt() && sentinel.error().isEmpty();
+    }
+
+    /**
      * Adopts the sentinel of an earlier daemon or mounts a new one; an error that it reports, or that is unseen, is cleared. If that
      * can't be done now, because the disk fails, an epoch stays open and the watch goes on trying.
      *

@@ -10,6 +10,7 @@ import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.linux.OverlayLayers;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.SyscallException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
@@ -47,6 +48,25 @@ final class Sentinel implements AutoCloseable {
         return Optional.of(new Sentinel(VolatileOverlay.at(places.mountPoint())));
     }
 
+    /** Where another sentinel of this pool is mounted, on another superblock than the one that the pool lies on now. */
+    static Optional<Path> elsewhere(Path pool, Path stateDirectory) throws SyscallException {
+        Path all = stateDirectory.resolve("sentinel");
+        if (!Files.isDirectory(all)) {
+            return Optional.empty();
+        }
+        String now = MountInfo.containing(pool).device().toString();
+        if (DirectoryTree.names(all).stream().allMatch(name -> name.name().equals(now))) {
+            return Optional.empty();
+        }
+        return MountInfo.below(all).stream()
+                .filter(mount -> mount.isVolatile()
+                        && !mount.mountPoint().equals(all.resolve(now).toString()))
+                .filter(mount -> mount.superOptions()
+                        .contains("upperdir=" + pool.resolve("sentinel").resolve("upper")))
+                .map(mount -> Path.of(mount.mountPoint()))
+                .findFirst();
+    }
+
     /**
      * Wipes what an earlier sentinel left and mounts a new one.
      *
@@ -67,7 +87,7 @@ final class Sentinel implements AutoCloseable {
 
     /** Detaches whatever is mounted at the sentinel's place, and deletes its directories. */
     static void remove(Places places) throws SyscallException {
-        for (MountInfo mount : MountInfo.ofSelf()) {
+        for (MountInfo mount : MountInfo.below(places.mountPoint())) {
             if (mount.mountPoint().equals(places.mountPoint().toString())) {
                 Mounting.detach(places.mountPoint());
             }

@@ -126,6 +126,14 @@ public final class WatchedSuperblock implements AutoCloseable {
     }
 
     /**
+     * What an earlier daemon's sentinel says. Changes nothing: whatever can't be trusted any more is to be recorded before {@link #start},
+     * after which a new sentinel may stand that knows of nothing.
+     */
+    public Past past() throws SyscallException {
+        return epochs.adopt() ? Past.CLEAN : Past.UNKNOWN;
+    }
+
+    /**
      * Adopts the sentinel of an earlier daemon or mounts a new one, having asked the listener if there is an error. One that can't be
      * cleared, because the disk still fails, does not stop the start.
      *
@@ -188,7 +196,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     }
 
     /** That the pool lies on. */
-    MountInfo mount() {
+    public MountInfo mount() {
         return mount;
     }
 
@@ -350,6 +358,55 @@ public final class WatchedSuperblock implements AutoCloseable {
      */
     public Optional<Errno> errorSince(Witness witness) throws SuperblockUnavailableException {
         return epochs.errorSince(witness.epochs());
+    }
+
+    /**
+     * As {@link #openWitness}, for a snapshot that was there before: an error since {@link #past} is not cleared, because nobody would report
+     * it any more.
+     *
+     * @return nothing if there was an error
+     */
+    public Optional<Witness> resumeWitness() throws SyscallException {
+        Fd directory = Fd.openDirectory(pool);
+        if (epochs.isClean()) {
+            return Optional.of(new Witness(directory, epochs.begun()));
+        }
+        directory.close();
+        return Optional.empty();
+    }
+
+    /**
+     * As {@link #mountVolatile}, for an upper that was there before: an error since {@link #past} is not cleared.
+     *
+     * @return nothing if there was an error
+     */
+    public Optional<VolatileOverlay> resumeVolatile(OverlayLayers layers, Path target) throws SyscallException {
+        try {
+            mounter.mount(layers, true, target);
+        } catch (SyscallException e) {
+            if (e.errno().is(Errno.EIO) && !epochs.isClean()) {
+                return Optional.empty();
+            }
+            throw e;
+        }
+        VolatileOverlay overlay = openedOrDetached(target);
+        // The error may have come just before the mount, and have been cleared by somebody else.
+        if (epochs.isClean()) {
+            return Optional.of(overlay);
+        }
+        overlay.detach();
+        return Optional.empty();
+    }
+
+    /**
+     * A sentinel of this pool that stands on another superblock: the daemon before had its pool on another filesystem than the one that
+     * is found there now.
+     *
+     * @param pool as given to {@link #of}, as what follows
+     * @return where it is mounted
+     */
+    public static Optional<Path> sentinelElsewhere(Path pool, Path stateDirectory) throws SyscallException {
+        return Sentinel.elsewhere(pool, stateDirectory);
     }
 
     /**

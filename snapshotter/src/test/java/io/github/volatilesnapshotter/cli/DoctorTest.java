@@ -6,6 +6,7 @@ import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.grpc.ServerFixture;
 import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.snapshot.FakeSnapshotter;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
@@ -13,6 +14,7 @@ import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Tag;
@@ -34,7 +36,7 @@ class DoctorTest {
                 .as(lines.toString())
                 .isZero();
 
-        assertThat(lines).hasSize(6).allMatch(line -> line.startsWith("OK "));
+        assertThat(lines).hasSize(7).allMatch(line -> line.startsWith("OK "));
         assertThat(line("error trace")).contains("the kernel tells at once of an error on device ");
         assertThat(directory).isEmptyDirectory();
         assertThat(MountInfo.ofSelf()).noneMatch(mount -> mount.mountPoint().startsWith(directory.toString()));
@@ -52,6 +54,30 @@ class DoctorTest {
 
         assertThat(root).isEmptyDirectory();
         assertThat(state).isEmptyDirectory();
+    }
+
+    @Test
+    @Tag("kernel")
+    void records_of_a_stopped_daemon_are_verified_and_left_as_they_are() throws Exception {
+        Path root = Files.createDirectory(directory.resolve("root"));
+        Files.createFile(root.resolve("lock"));
+        Path records = root.resolve("metadata.db");
+        SqliteSnapshotStore.open(records).close();
+        byte[] before = Files.readAllBytes(records);
+        examine(root, directory.resolve("state"), Optional.empty());
+        assertThat(line("records")).startsWith("OK").endsWith("0 records, undamaged\n");
+
+        Files.write(records, Arrays.copyOf(before, before.length / 2));
+        lines.clear();
+        assertThat(examine(root, directory.resolve("state"), Optional.empty())).isEqualTo(ExitCode.FAILED);
+        assertThat(line("records")).startsWith("FAIL").contains("the file is damaged", "volatilectl restore FILE");
+
+        Files.delete(records);
+        Files.createDirectories(root.resolve("snapshots/1/fs"));
+        lines.clear();
+        assertThat(examine(root, directory.resolve("state"), Optional.empty())).isEqualTo(ExitCode.FAILED);
+        assertThat(line("records")).startsWith("FAIL").contains("is missing or empty, but");
+        assertThat(records).doesNotExist();
     }
 
     @Test

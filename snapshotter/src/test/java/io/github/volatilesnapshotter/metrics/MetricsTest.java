@@ -141,6 +141,8 @@ class MetricsTest {
         metrics.poisoned("test");
         metrics.unseenErrorCleared();
         metrics.trashWaiting(() -> 0);
+        metrics.trashFailing(() -> 0);
+        metrics.lostLayers(() -> 0);
         metrics.commitTook(1);
         metrics.probeTook(1);
         metrics.transactionTook(Durability.DURABLE, 1);

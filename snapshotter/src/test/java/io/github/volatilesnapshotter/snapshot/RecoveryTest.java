@@ -199,21 +199,40 @@ class RecoveryTest {
 
     @Test
     void one_bad_snapshot_does_not_stop_the_start() throws Exception {
-        container("default/1/bad");
-        container("default/2/good");
-        long bad = idOf("default/1/bad");
-        Path good = fixture.layout().merged(idOf("default/2/good"));
+        Path bad = container("default/1/bad");
+        Path good = container("default/2/good");
         fixture.stop();
-        Mounting.detach(fixture.layout().merged(bad));
+        Mounting.detach(bad);
         Mounting.detach(good);
+        Files.delete(bad);
+        Files.writeString(bad, "nothing can be mounted here");
+        fixture.start();
+        assertThat(poison("default/1/bad")).isEqualTo("unverifiable");
+        assertThat(poison("default/2/good")).isEmpty();
+        assertThat(good.resolve("file")).hasContent("from below");
+        fixture.snapshotter().remove("default/1/bad");
+    }
+
+    @Test
+    void what_is_immutable_is_thrown_away_and_deleted_all_the_same() throws Exception {
+        Path merged = container("default/1/c");
+        long id = idOf("default/1/c");
+        Files.writeString(merged.resolve("locked"), "by the container");
+        fixture.stop();
+        Mounting.detach(merged);
         pretendAnotherBoot();
-        Command.run("chattr", "+i", fixture.layout().snapshot(bad).toString());
+        Path directory = fixture.layout().snapshot(id);
+        Command.run("chattr", "+i", fixture.layout().upper(id).resolve("locked").toString());
+        Command.run("chattr", "+a", fixture.layout().upper(id).toString());
+        Command.run("chattr", "+i", directory.toString());
         try {
             fixture.start();
-            assertThat(poison("default/1/bad")).isEqualTo("crash");
-            assertThat(poison("default/2/good")).isEqualTo("crash");
+            assertThat(poison("default/1/c")).isEqualTo("crash");
+            assertThat(directory).doesNotExist();
+            fixture.snapshotter().cleanup();
+            assertThat(fixture.layout().trash()).isEmptyDirectory();
         } finally {
-            Command.run("chattr", "-i", fixture.layout().snapshot(bad).toString());
+            Command.run("chattr", "-R", "-ia", fixture.layout().root().toString());
         }
     }
 

@@ -194,7 +194,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     private void closeWhatAProcessLeavesToItsEnd() {
         try {
             Object file = fieldOf(fieldOf(running, "store"), "file");
-            Method close = file.getClass().getDeclaredMethod("close");
+            Method close = file.getClass().getDeclaredMethod("closeInUse");
             close.setAccessible(true);
             close.invoke(file);
         } catch (ReflectiveOperationException e) {

@@ -1,0 +1,92 @@
+package io.github.volatilesnapshotter.metadata;
+
+import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.ZoneOffset;
+import java.time.format.DateTimeFormatter;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * The records in a file of their own, which {@link SnapshotStore#copyTo} has written, or a copy of a database with its log.
+ *
+ * @param records in order of ids
+ * @param idsReservedThrough as they were at the time
+ */
+public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
+    /** More ids than a node gives between two backups: those that were given since are not given again. */
+    static final long IDS_SINCE = 1_000_000;
+
+    private static final DateTimeFormatter TIME =
+            DateTimeFormatter.ofPattern("uuuuMMdd'T'HHmmss.SSS'Z'").withZone(ZoneOffset.UTC);
+
+    public Backup {
+        records = List.copyOf(records);
+    }
+
+    /**
+     * Reads and verifies all of it, in a copy: the file stays as it is.
+     *
+     * @param scratch name of the copy, in a directory that can be written to; it is replaced, and removed again
+     * @throws MetadataException if it is damaged, of a newer version, or something else
+     */
+    public static Backup read(Path file, Path scratch) throws MetadataException {
+        DatabaseFiles copies = new DatabaseFiles(scratch.toAbsolutePath());
+        copies.removeRestoring();
+        try {
+            if (DatabaseHeader.read(file).isEmpty()) {
+                throw new MetadataException(
+                        Reason.UNUSABLE_FILE, file, "read", "it is no backup: there is nothing in it", "", null);
+            }
+            copy(file, copies.restoring(), "");
+            copy(file, copies.restoring(), "-wal");
+            return readCopy(file, copies.restoring());
+        } catch (IOException e) {
+            throw new MetadataException(Reason.UNUSABLE_FILE, file, "read", e.toString(), "", e);
+        } finally {
+            copies.removeRestoring();
+        }
+    }
+
+    private static void copy(Path from, Path to, String suffix) throws IOException {
+        Path source = from.resolveSibling(from.getFileName() + suffix);
+        if (Files.exists(source)) {
+            Files.copy(source, to.resolveSibling(to.getFileName() + suffix));
+        }
+    }
+
+    private static Backup readCopy(Path file, Path copy) throws MetadataException {
+        List<SnapshotRecord> records = new ArrayList<>();
+        try {
+            SqliteFile opened = SqliteFile.open(copy, Schema.CURRENT);
+            try {
+                opened.load(new SharedStrings(), records::add);
+                return new Backup(records, opened.idsReservedThrough());
+            } finally {
+                opened.closeInUse();
+            }
+        } catch (MetadataException e) {
+            throw new MetadataException(e.reason(), file, "read", String.valueOf(e.getMessage()), "", e);
+        }
+    }
+
+    /**
+     * Puts these records in the place of a database that nobody has open; what is there, damaged or not, is kept beside it. On disk when
+     * this returns, and whole or not at all if it is interrupted.
+     *
+     * @return where the old database is now, with its log if it had one
+     */
+    public Optional<Path> putInPlaceOf(Path database) throws MetadataException {
+        DatabaseFiles files = new DatabaseFiles(database.toAbsolutePath());
+        // One that was put in place before but not everywhere yet.
+        files.settle();
+        Optional<Path> aside = files.keepAside(".replaced-" + TIME.format(Instant.now()));
+        FreshDatabase.write(files, Schema.CURRENT, records, idsReservedThrough + IDS_SINCE);
+        files.putNextInPlace();
+        return aside;
+    }
+}

@@ -1,0 +1,455 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.github.volatilesnapshotter.lab.Command;
+import io.github.volatilesnapshotter.linux.DirectoryTree;
+import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Mounting;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
+import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metadata.Upper;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Each row of the table in docs/architecture.md, Starting again, that {@link RecoveryTest} does not have. */
+@Tag("kernel")
+class RecoveryStatesTest {
+    private static final Duration BOUND = Duration.ofSeconds(20);
+
+    @TempDir
+    Path directory;
+
+    private RunningSnapshotterFixture fixture;
+    private Layout layout;
+
+    @BeforeEach
+    void start() throws Exception {
+        fixture = new RunningSnapshotterFixture(directory);
+        layout = fixture.layout();
+        fixture.layer("base", "", "file", "from below");
+        fixture.layer("top", "base", "more", "from above");
+    }
+
+    @AfterEach
+    void stop() throws Exception {
+        fixture.close();
+    }
+
+    private Path container(String key) throws SnapshotException {
+        return Path.of(
+                fixture.snapshotter().prepare(key, "top", Map.of()).getFirst().source());
+    }
+
+    private String poison(String key) throws SnapshotException {
+        return fixture.snapshotter().stat(key).labels().getOrDefault(Labels.POISONED, "");
+    }
+
+    private static List<MountInfo> mountsAt(Path mountPoint) throws Exception {
+        return MountInfo.below(mountPoint);
+    }
+
+    private static long idOf(Path merged) {
+        return Long.parseLong(merged.getParent().getFileName().toString());
+    }
+
+    private long idOf(String key) throws Exception {
+        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database())) {
+            return store.find(key).orElseThrow().id();
+        }
+    }
+
+    private List<String> trash() throws Exception {
+        return DirectoryTree.names(layout.trash()).stream()
+                .map(DirectoryTree.Name::name)
+                .toList();
+    }
+
+    @Test
+    void a_foreign_mount_on_top_of_a_container_is_detached_and_the_container_runs_on() throws Exception {
+        Path merged = container("default/1/c");
+        Files.writeString(merged.resolve("written"), "by the container");
+        fixture.stop();
+        Mounting.bind(layout.empty(), merged, true);
+        Mounting.bind(layout.empty(), merged.getParent(), false);
+        fixture.start();
+        assertThat(poison("default/1/c")).isEmpty();
+        assertThat(mountsAt(merged.getParent())).hasSize(1);
+        assertThat(merged.resolve("written")).hasContent("by the container");
+    }
+
+    @Test
+    void what_is_mounted_inside_a_container_is_left_alone() throws Exception {
+        Path merged = container("default/1/c");
+        Path inside = Files.createDirectory(merged.resolve("volume"));
+        Mounting.bind(layout.empty(), inside, true);
+        fixture.restart();
+        assertThat(poison("default/1/c")).isEmpty();
+        assertThat(mountsAt(inside)).hasSize(1);
+    }
+
+    @Test
+    void an_overlay_that_runs_on_elsewhere_is_put_back_and_not_mounted_a_second_time() throws Exception {
+        Path merged = container("default/1/c");
+        Path bundle = Files.createDirectory(directory.resolve("bundle"));
+        Mounting.bind(merged, bundle, false);
+        try {
+            fixture.stop();
+            Mounting.detach(merged);
+            Files.writeString(bundle.resolve("meanwhile"), "copied up through the work directory that it has");
+            Mounting.detach(fixture.state().resolve("sentinel").resolve(fixture.device()));
+            fixture.start();
+            assertThat(poison("default/1/c")).as("it has a memory of its own").isEmpty();
+            Files.writeString(merged.resolve("file"), "changed");
+            assertThat(bundle.resolve("file")).hasContent("changed");
+            assertThat(merged.resolve("meanwhile")).exists();
+            assertThat(trash()).as("its work directory").isEmpty();
+        } finally {
+            Mounting.detach(bundle);
+        }
+    }
+
+    @Test
+    void a_layer_without_its_directory_is_told_of_and_refused_below_anything_new() throws Exception {
+        Path mounted = container("default/1/mounted");
+        Path unmounted = container("default/2/unmounted");
+        fixture.snapshotter().view("view", "top", Map.of());
+        fixture.stop();
+        Mounting.detach(unmounted);
+        long base = idOf("base");
+        Path elsewhere = Files.move(layout.snapshot(base), directory.resolve("elsewhere"));
+        fixture.start();
+
+        assertThat(poison("base")).isEqualTo("missing");
+        assertThat(poison("top")).as("its own directory is there").isEmpty();
+        refused(() -> fixture.snapshotter().prepare("default/3/c", "top", Map.of()));
+        refused(() -> fixture.snapshotter().prepare("default/3/c", "base", Map.of()));
+        refused(() -> fixture.snapshotter().view("default/3/v", "top", Map.of()));
+        refused(() -> fixture.snapshotter().mounts("view"));
+        assertThat(poison("default/1/mounted")).as("has all its layers open").isEmpty();
+        assertThat(mounted.resolve("file")).hasContent("from below");
+        assertThat(poison("default/2/unmounted")).isEqualTo("missing");
+        assertThat(report()).contains("outcome = \"lost-layer\"").contains("key = \"base\"");
+
+        fixture.stop();
+        Files.move(elsewhere, layout.snapshot(base));
+        fixture.start();
+        assertThat(poison("base")).as("it has come back").isEmpty();
+        assertThat(container("default/3/c").resolve("file")).hasContent("from below");
+    }
+
+    @Test
+    void a_lost_layer_can_be_removed_and_unpacked_again() throws Exception {
+        fixture.snapshotter().remove("top");
+        fixture.stop();
+        DirectoryTree.delete(layout.snapshot(idOf("base")));
+        fixture.start();
+        refused(() -> fixture.snapshotter().prepare("default/3/c", "base", Map.of()));
+        fixture.snapshotter().remove("base");
+        fixture.layer("base", "", "file", "unpacked again");
+        fixture.layer("top", "base", "more", "from above");
+        assertThat(container("default/3/c").resolve("file")).hasContent("unpacked again");
+    }
+
+    /** It is found after the start, by a look into each layer. */
+    @Test
+    void a_layer_whose_directory_is_there_but_not_its_files_is_lost_too() throws Exception {
+        fixture.stop();
+        DirectoryTree.delete(layout.upper(idOf("base")));
+        fixture.start();
+        await().atMost(BOUND).until(() -> poison("base").equals("missing"));
+        refused(() -> fixture.snapshotter().prepare("default/3/c", "top", Map.of()));
+    }
+
+    private static void refused(ThrowingCallable request) {
+        assertThatThrownBy(request)
+                .isInstanceOfSatisfying(
+                        SnapshotException.class, e -> assertThat(e.category()).isEqualTo(Category.FAILED_PRECONDITION))
+                .hasMessageContaining("stands on layer base, whose directory snapshots/")
+                .hasMessageContaining("remove the containers and images that use it, and pull them again");
+    }
+
+    @Test
+    void a_file_in_the_place_of_a_directory_is_as_good_as_none() throws Exception {
+        Path merged = container("default/1/c");
+        fixture.stop();
+        Mounting.detach(merged);
+        DirectoryTree.delete(merged.getParent());
+        Files.writeString(merged.getParent(), "a file");
+        fixture.start();
+        assertThat(poison("default/1/c")).isEqualTo("missing");
+        assertThat(merged.getParent()).doesNotExist();
+        fixture.snapshotter().remove("default/1/c");
+    }
+
+    @Test
+    void names_that_are_not_ids_are_left_alone() throws Exception {
+        long id = idOf(container("default/1/c"));
+        fixture.stop();
+        List<Path> odd = Stream.of("0" + id, "+" + id, "-3", "0", "9223372036854775807", "notes")
+                .map(layout.snapshots()::resolve)
+                .toList();
+        for (Path path : odd) {
+            Files.createDirectory(path);
+        }
+        fixture.start();
+        assertThat(odd).allMatch(Files::exists);
+        assertThat(idOf(container("default/2/c"))).isPositive().isLessThan(1_000_000);
+    }
+
+    @Test
+    void what_a_commit_that_was_killed_after_its_record_has_left_is_tidied_up() throws Exception {
+        Path merged = container("default/1/c");
+        long id = idOf(merged);
+        fixture.stop();
+        change(
+                id,
+                record -> record.withKey("layer").withKind(RecordKind.COMMITTED).withUpper(null));
+        fixture.start();
+        assertThat(mountsAt(layout.snapshot(id))).isEmpty();
+        await().atMost(BOUND).until(() -> Files.notExists(layout.work(id)) && Files.notExists(merged));
+        assertThat(layout.upper(id)).isDirectory();
+    }
+
+    /** A power cut has taken the newest ordered transactions: those of a Prepare, and those of a Remove. */
+    @Test
+    void a_lost_tail_of_the_records_is_understood() throws Exception {
+        Path removed = container("default/1/removed");
+        SnapshotRecord record;
+        fixture.stop();
+        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database())) {
+            record = store.find("default/1/removed").orElseThrow();
+        }
+        fixture.start();
+        fixture.snapshotter().remove("default/1/removed");
+        Path prepared = container("default/2/prepared");
+        fixture.stop();
+        Mounting.detach(prepared);
+        Upper upper = record.upper();
+        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database())) {
+            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+                transaction.insert(record.withUpper(
+                        new Upper(upper.role(), upper.pool(), "another-boot", upper.superblock(), upper.generation())));
+                transaction.delete(idOf(prepared));
+                return 1;
+            });
+        }
+        fixture.start();
+        assertThat(poison("default/1/removed")).isEqualTo("crash");
+        assertThat(removed.getParent()).doesNotExist();
+        assertThat(prepared.getParent()).doesNotExist();
+        assertThatThrownBy(() -> fixture.snapshotter().stat("default/2/prepared"))
+                .hasMessageContaining("not exist");
+        assertThat(idOf(container("default/3/next"))).isGreaterThan(idOf(prepared));
+        fixture.snapshotter().remove("default/1/removed");
+    }
+
+    @Test
+    void records_from_a_backup_that_is_older_than_the_directories() throws Exception {
+        fixture.layer("removed-since", "", "file", "x");
+        Path removedSince = container("default/1/removed-since");
+        fixture.stop();
+        Path backup = directory.resolve("backup.db");
+        try (StoppedRoot root = StoppedRoot.open(layout.root())) {
+            root.copyRecords(backup);
+        }
+        fixture.start();
+        fixture.snapshotter().remove("removed-since");
+        fixture.snapshotter().remove("default/1/removed-since");
+        fixture.layer("since", "base", "file", "y");
+        Path since = container("default/2/since");
+        fixture.snapshotter().cleanup();
+        fixture.stop();
+        StoppedRoot.Restored restored;
+        try (StoppedRoot root = StoppedRoot.open(layout.root())) {
+            restored = root.restore(backup);
+        }
+        assertThat(restored.lostLayers()).isEqualTo(1);
+        assertThat(restored.orphans()).isEqualTo(2);
+        fixture.start();
+        assertThat(poison("removed-since")).isEqualTo("missing");
+        assertThat(poison("default/1/removed-since")).isEqualTo("missing");
+        assertThat(removedSince.getParent()).doesNotExist();
+        assertThat(since.getParent()).doesNotExist();
+        assertThat(mountsAt(since)).isEmpty();
+        assertThatThrownBy(() -> fixture.snapshotter().stat("since")).hasMessageContaining("not exist");
+        Path next = container("default/3/next");
+        assertThat(idOf(next)).isGreaterThan(idOf(since));
+        assertThat(next.resolve("file")).hasContent("from below");
+    }
+
+    /** The directories are older: the root was put back from a copy, and the records are newer. */
+    @Test
+    void records_that_are_newer_than_the_directories() throws Exception {
+        fixture.layer("newer", "base", "file", "y");
+        Path newer = container("default/1/newer");
+        fixture.stop();
+        Mounting.detach(newer);
+        DirectoryTree.delete(newer.getParent());
+        DirectoryTree.delete(layout.snapshot(idOf("newer")));
+        fixture.start();
+        assertThat(poison("newer")).isEqualTo("missing");
+        assertThat(poison("default/1/newer")).isEqualTo("missing");
+        assertThat(container("default/2/c").resolve("more")).hasContent("from above");
+    }
+
+    @Test
+    void a_backup_of_another_root_is_refused() throws Exception {
+        fixture.stop();
+        Path backup = directory.resolve("backup.db");
+        long base = idOf("base");
+        try (StoppedRoot root = StoppedRoot.open(layout.root())) {
+            root.copyRecords(backup);
+        }
+        Files.writeString(layout.committedMark(base), "another\n");
+        try (StoppedRoot root = StoppedRoot.open(layout.root())) {
+            assertThatThrownBy(() -> root.restore(backup))
+                    .isInstanceOf(StartException.class)
+                    .hasMessageContaining("is a backup of another root");
+        }
+        fixture.start();
+    }
+
+    @Test
+    void a_root_that_is_served_is_not_restored() {
+        assertThatThrownBy(() -> StoppedRoot.open(layout.root()))
+                .isInstanceOf(StartException.class)
+                .hasMessageContaining("a daemon serves root");
+    }
+
+    /** As a kill between the two: the records say what is not trusted before a sentinel stands that would know of nothing. */
+    @Test
+    void what_nobody_watched_is_recorded_as_poisoned_before_a_new_sentinel_stands() throws Exception {
+        fixture.snapshotter().prepare("extract-1", "base", Map.of());
+        fixture.stop();
+        Path sentinels = fixture.state().resolve("sentinel");
+        Mounting.detach(sentinels.resolve(fixture.device()));
+        Path aside = Files.move(sentinels, fixture.state().resolve("aside"));
+        Files.createFile(sentinels);
+        try {
+            assertThatThrownBy(fixture::start).isInstanceOf(StartException.class);
+            try (SnapshotStore store = SqliteSnapshotStore.open(layout.database())) {
+                assertThat(store.find("extract-1").orElseThrow().poison()).isNotNull();
+            }
+        } finally {
+            Files.delete(sentinels);
+            Files.move(aside, sentinels);
+            fixture.start();
+        }
+        assertThat(poison("extract-1")).isEqualTo("unverifiable");
+    }
+
+    @Test
+    void records_that_are_missing_beside_snapshots_are_not_begun_anew() throws Exception {
+        fixture.stop();
+        Path aside = Files.move(layout.database(), directory.resolve("aside.db"));
+        try {
+            refusedStart();
+            assertThat(layout.database()).doesNotExist();
+            Files.createFile(layout.database());
+            refusedStart();
+            assertThat(layout.database()).isEmptyFile();
+            assertThat(layout.upper(1)).isDirectory();
+        } finally {
+            Files.deleteIfExists(layout.database());
+            Files.move(aside, layout.database());
+            fixture.start();
+        }
+        assertThat(container("default/1/c").resolve("file")).hasContent("from below");
+    }
+
+    private void refusedStart() {
+        assertThatThrownBy(fixture::start)
+                .isInstanceOf(StartException.class)
+                .hasMessageContaining(
+                        layout.database() + " is missing or empty, but " + layout.snapshots() + " holds 2 snapshots")
+                .hasMessageContaining("volatilectl restore FILE");
+    }
+
+    @Test
+    void a_root_whose_filesystem_was_taken_away_is_not_begun_anew() throws Exception {
+        Path merged = container("default/1/c");
+        fixture.stop();
+        Command.run("mount", "-t", "tmpfs", "tmpfs", layout.root().toString());
+        try {
+            assertThatThrownBy(fixture::start)
+                    .isInstanceOf(StartException.class)
+                    .hasMessageContaining("and the daemon before had it on " + fixture.device())
+                    .hasMessageContaining("mount that filesystem again");
+            assertThat(layout.database()).doesNotExist();
+        } finally {
+            Mounting.detach(layout.root());
+            fixture.start();
+        }
+        assertThat(poison("default/1/c")).isEmpty();
+        assertThat(merged.resolve("file")).hasContent("from below");
+    }
+
+    @Test
+    void doing_it_twice_is_doing_it_once() throws Exception {
+        Path unmounted = container("default/1/unmounted");
+        container("default/2/mounted");
+        fixture.snapshotter().prepare("extract-1", "base", Map.of());
+        fixture.stop();
+        Mounting.detach(unmounted);
+        Files.createDirectory(layout.snapshot(7_000));
+        fixture.start();
+        List<SnapshotInfo> once = all();
+        fixture.restart();
+        assertThat(all()).isEqualTo(once);
+        assertThat(report()).contains("findings = 0\n");
+        assertThat(mountsAt(unmounted)).hasSize(1);
+    }
+
+    private List<SnapshotInfo> all() throws SnapshotException {
+        List<SnapshotInfo> all = new ArrayList<>();
+        fixture.snapshotter().list(List.of()).forEachRemaining(all::add);
+        return all;
+    }
+
+    @Test
+    void a_report_that_cannot_be_written_stops_nothing() throws Exception {
+        fixture.stop();
+        DirectoryTree.delete(layout.recovery());
+        Files.writeString(layout.recovery(), "in the way");
+        fixture.start();
+        assertThat(container("default/1/c").resolve("file")).hasContent("from below");
+        fixture.stop();
+        Files.delete(layout.recovery());
+        fixture.start();
+    }
+
+    /** Of the last start; a stop waits for it. */
+    private String report() throws Exception {
+        fixture.stop();
+        String report = Files.readString(RecoveryReports.newest(layout.root()).orElseThrow());
+        fixture.start();
+        return report;
+    }
+
+    private void change(long id, UnaryOperator<SnapshotRecord> change) throws Exception {
+        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database())) {
+            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+                transaction.replace(change.apply(transaction.find(id).orElseThrow()));
+                return 1;
+            });
+        }
+    }
+}
