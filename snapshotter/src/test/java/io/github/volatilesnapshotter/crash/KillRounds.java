@@ -17,10 +17,10 @@ import java.util.Set;
  */
 final class KillRounds implements AutoCloseable {
     private static final int SHORTEST_MILLIS = 20;
-    private static final int LONGEST_MILLIS = 400;
+    private static final int LONGEST_MILLIS = 350;
 
     /** How long the load goes on if the point is not reached. */
-    private static final int POINT_MILLIS = 1_000;
+    private static final int POINT_MILLIS = 600;
 
     /** How long it goes on after the disk has begun to fail. */
     private static final int ERROR_MILLIS = 1_500;
@@ -115,6 +115,10 @@ final class KillRounds implements AutoCloseable {
         }
         isRemounted = false;
         startAgain();
+        if (load.mayFail()) {
+            // What a disk has lost can be read until the page is needed for something else.
+            disk.dropCaches();
+        }
         check(uppers);
     }
 
@@ -189,6 +193,12 @@ final class KillRounds implements AutoCloseable {
             Invariants.Report report =
                     new Invariants(peer, client, expected, Crash.KILL, load.mayFail(), uppers).check();
             tally.found(report);
+            for (String key : ledger.poisoned()) {
+                Entry entry = report.found().get(key);
+                if (entry != null && !report.poisoned().containsKey(key)) {
+                    tally.violated(new Violation(Kind.NOT_POISONED, key + " was poisoned before the kill"));
+                }
+            }
             ledger.settle(report.found());
             new Survivors(client, ledger, random).use(peer, report.poisoned()).forEach(tally::violated);
         } catch (StatusRuntimeException e) {

@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.crash;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
@@ -50,6 +51,10 @@ final class Ledger {
             this.begunAt = begunAt;
         }
 
+        String key() {
+            return key;
+        }
+
         private boolean isCommit() {
             return !name.equals(key);
         }
@@ -72,6 +77,7 @@ final class Ledger {
 
     private final Map<String, Entry> base = new HashMap<>();
     private final List<Operation> operations = new ArrayList<>();
+    private final Set<String> poisoned = new HashSet<>();
     private long clock;
     private long highestId;
     private long acknowledged;
@@ -128,6 +134,16 @@ final class Ledger {
     /** A directory with this number was seen: no other snapshot may get it. */
     synchronized void sawId(long id) {
         highestId = Math.max(highestId, id);
+    }
+
+    /** A client was told that it is poisoned: it can never be used again. */
+    synchronized void sawPoisoned(String key) {
+        poisoned.add(key);
+    }
+
+    /** Keys of which {@link #sawPoisoned} was said; some may be removed. */
+    synchronized Set<String> poisoned() {
+        return Set.copyOf(poisoned);
     }
 
     /** How many changes were acknowledged so far. */

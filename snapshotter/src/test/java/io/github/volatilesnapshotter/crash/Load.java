@@ -446,9 +446,17 @@ final class Load implements AutoCloseable {
                     && !shared.isEmpty()
                     && (code == Status.Code.FAILED_PRECONDITION
                             || (code == Status.Code.NOT_FOUND && ledger.isBeingRemoved(shared)));
+            if (operation != null
+                    && isDefinite
+                    && String.valueOf(e.getStatus().getDescription()).contains("is poisoned: ")) {
+                ledger.sawPoisoned(operation.key());
+            }
             boolean isForTheDisk =
                     settings.mayFail() && (code == Status.Code.UNAVAILABLE || code == Status.Code.FAILED_PRECONDITION);
-            if (!isSharedGone && !isForTheDisk) {
+            // What the stock one says while it has no snapshot.
+            boolean isEmpty = !peer.isOurs()
+                    && String.valueOf(e.getStatus().getDescription()).contains("bucket does not exist");
+            if (!isSharedGone && !isForTheDisk && !isEmpty) {
                 complain((operation == null ? shared : operation) + " was answered " + e.getStatus());
             }
             if (operation != null && isDefinite) {

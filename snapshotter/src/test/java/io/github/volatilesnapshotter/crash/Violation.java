@@ -9,7 +9,7 @@ record Violation(Kind kind, String text) {
         UNEXPLAINED("snapshots that nobody asked for, or that were removed"),
         HALF_DONE("commits done by half"),
         POISONED("snapshots poisoned without a reason"),
-        NOT_POISONED("snapshots of an older boot that are not poisoned"),
+        NOT_POISONED("snapshots that are not poisoned any more, or not yet"),
         ALTERED_UPPER("uppers altered by the start"),
         PREPARE_FAILS("new snapshots refused because their id is in use"),
         ID_REUSED("ids used twice"),
