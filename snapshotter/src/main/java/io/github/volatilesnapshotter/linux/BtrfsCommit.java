@@ -69,8 +69,7 @@ public final class BtrfsCommit {
         try (CallFrame frame = new CallFrame()) {
             MemorySegment maskAndFlags = frame.allocate(2 * FEATURE_FLAGS_BYTES);
             maskAndFlags.set(JAVA_LONG, INCOMPAT_FLAGS_OFFSET, FEATURE_INCOMPAT_EXTENDED_IREF);
-            maskAndFlags.set(
-                    JAVA_LONG, FEATURE_FLAGS_BYTES + INCOMPAT_FLAGS_OFFSET, FEATURE_INCOMPAT_EXTENDED_IREF);
+            maskAndFlags.set(JAVA_LONG, FEATURE_FLAGS_BYTES + INCOMPAT_FLAGS_OFFSET, FEATURE_INCOMPAT_EXTENDED_IREF);
             ioctl(frame, anyFile, SET_FEATURES, "BTRFS_IOC_SET_FEATURES", maskAndFlags);
         }
     }
