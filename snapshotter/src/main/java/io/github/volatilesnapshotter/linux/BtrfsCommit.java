@@ -4,23 +4,22 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /**
  * How data and metadata of a btrfs reach the disk without all the rest of it. Any file of the filesystem will do, but for
  * {@link #awaitContent}. Each call blocks until it is done or failed: on a hung device for ever.
  */
 public final class BtrfsCommit {
-    /** {@code _IOR(0x94, 57, struct btrfs_ioctl_feature_flags)} of include/uapi/linux/btrfs.h. */
-    private static final long GET_FEATURES = 0x80189439L;
+    /** {@code _IOR(0x94, 24, __u64)} of include/uapi/linux/btrfs.h. */
+    private static final long START_SYNC = 0x80089418L;
 
-    /** {@code _IOW(0x94, 57, struct btrfs_ioctl_feature_flags[2])}: which features are to be changed, and to what. */
-    private static final long SET_FEATURES = 0x40309439L;
-
-    private static final int FEATURE_FLAGS_BYTES = 24;
-    private static final int INCOMPAT_FLAGS_OFFSET = 16;
-
-    /** Longer lists of hard links; every file system since btrfs-progs 3.12 has it, and it can't be switched off. */
-    private static final long FEATURE_INCOMPAT_EXTENDED_IREF = 1 << 6;
+    /** {@code _IOW(0x94, 22, __u64)}. */
+    private static final long WAIT_SYNC = 0x40089416L;
 
     /** {@code _IOWR('f', 11, struct fiemap)} of include/uapi/linux/fs.h; the struct is that of fiemap.h, without extents. */
     private static final long FIEMAP = 0xc020660bL;
@@ -29,6 +28,9 @@ public final class BtrfsCommit {
     private static final int FIEMAP_LENGTH_OFFSET = 8;
     private static final int FIEMAP_FLAGS_OFFSET = 16;
     private static final int FIEMAP_FLAG_SYNC = 1;
+
+    /** Longer than most commits on a fast disk, and little for one that waits. */
+    private static final long WAKE_INTERVAL_MILLIS = 10;
 
     private BtrfsCommit() {}
 
@@ -47,30 +49,54 @@ public final class BtrfsCommit {
         }
     }
 
-    /** Whether {@link #commit} can be asked for. Does not wait for the disk. */
-    public static boolean canCommit(Fd anyFile) throws SyscallException {
-        try (CallFrame frame = new CallFrame()) {
-            MemorySegment features = frame.allocate(FEATURE_FLAGS_BYTES);
-            ioctl(frame, anyFile, GET_FEATURES, "BTRFS_IOC_GET_FEATURES", features);
-            return (features.get(JAVA_LONG, INCOMPAT_FLAGS_OFFSET) & FEATURE_INCOMPAT_EXTENDED_IREF) != 0;
+    /**
+     * Returns after the transaction that is running now is on disk, device flushed; content that is dirty stays so, unless the
+     * filesystem is mounted with flushoncommit.
+     *
+     * <p>BTRFS_IOC_START_SYNC wakes the filesystem's thread that commits, and one that is at the end of the commit before misses that: it
+     * would begin with its next turn, after 30 s (seen with commits in quick succession, 6.18). So it is woken again while the
+     * commit is waited for, on a thread of its own.
+     */
+    public static void commit(Fd anyFile) throws SyscallException {
+        long transaction = startSync(anyFile);
+        FutureTask<Optional<SyscallException>> wait = new FutureTask<>(() -> waitSync(anyFile, transaction));
+        Thread.ofPlatform().name("btrfs-commit-wait").daemon().start(wait);
+        while (true) {
+            try {
+                Optional<SyscallException> failure = wait.get(WAKE_INTERVAL_MILLIS, TimeUnit.MILLISECONDS);
+                if (failure.isPresent()) {
+                    throw failure.get();
+                }
+                return;
+            } catch (TimeoutException _) {
+                // One that has begun lets this wait for its end and commits nothing more.
+                long _ = startSync(anyFile);
+            } catch (ExecutionException e) {
+                throw new IllegalStateException("waiting for transaction " + transaction, e.getCause());
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new SyscallException("BTRFS_IOC_WAIT_SYNC", anyFile.toString(), Errno.EINTR, null);
+            }
         }
     }
 
-    /**
-     * Returns after the transaction that is running now is on disk, device flushed; content that is dirty stays so, unless the
-     * filesystem is mounted with flushoncommit. Every call that changes features ends with the commit of a transaction, made by the
-     * caller itself (btrfs_ioctl_set_features); this one switches on what is on, so nothing else comes of it.
-     *
-     * <p>BTRFS_IOC_START_SYNC is made for this, and is not used: it leaves the commit to a kernel thread (transaction_kthread), whose
-     * wakeup is lost if it comes between the end of that thread's last commit and its sleep. Then the caller sleeps until the next one,
-     * for up to 30 s: 2 of some 1,300 Commits under load on two processors, Linux 6.18.
-     */
-    public static void commit(Fd anyFile) throws SyscallException {
+    /** The transaction whose commit was asked for, or the last one if none is running. */
+    private static long startSync(Fd anyFile) throws SyscallException {
         try (CallFrame frame = new CallFrame()) {
-            MemorySegment maskAndFlags = frame.allocate(2 * FEATURE_FLAGS_BYTES);
-            maskAndFlags.set(JAVA_LONG, INCOMPAT_FLAGS_OFFSET, FEATURE_INCOMPAT_EXTENDED_IREF);
-            maskAndFlags.set(JAVA_LONG, FEATURE_FLAGS_BYTES + INCOMPAT_FLAGS_OFFSET, FEATURE_INCOMPAT_EXTENDED_IREF);
-            ioctl(frame, anyFile, SET_FEATURES, "BTRFS_IOC_SET_FEATURES", maskAndFlags);
+            MemorySegment transaction = frame.allocate(Long.BYTES);
+            ioctl(frame, anyFile, START_SYNC, "BTRFS_IOC_START_SYNC", transaction);
+            return transaction.get(JAVA_LONG, 0);
+        }
+    }
+
+    private static Optional<SyscallException> waitSync(Fd anyFile, long transactionId) {
+        try (CallFrame frame = new CallFrame()) {
+            MemorySegment transaction = frame.allocate(Long.BYTES);
+            transaction.set(JAVA_LONG, 0, transactionId);
+            ioctl(frame, anyFile, WAIT_SYNC, "BTRFS_IOC_WAIT_SYNC", transaction);
+            return Optional.empty();
+        } catch (SyscallException e) {
+            return Optional.of(e);
         }
     }
 

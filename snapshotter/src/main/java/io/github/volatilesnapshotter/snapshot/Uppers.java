@@ -29,11 +29,27 @@ final class Uppers implements AutoCloseable {
     private final Trash trash;
     private final Map<Long, VolatileOverlay> overlays = new ConcurrentHashMap<>();
     private final Map<Long, Witness> witnesses = new ConcurrentHashMap<>();
+    private volatile Runnable durableListener = () -> {};
 
     Uppers(Layout layout, WatchedSuperblock superblock, Trash trash) {
         this.layout = layout;
         this.superblock = superblock;
         this.trash = trash;
+    }
+
+    /** Who is told of each new durable snapshot. */
+    void onDurable(Runnable told) {
+        durableListener = told;
+    }
+
+    /** Descriptors that are held: one for each overlay. */
+    int overlays() {
+        return overlays.size();
+    }
+
+    /** Descriptors that are held: one for each witness. */
+    int witnesses() {
+        return witnesses.size();
     }
 
     /** Directories and witness of a durable snapshot. */
@@ -42,6 +58,7 @@ final class Uppers implements AutoCloseable {
         CrashPoint.DIRECTORIES_MADE.reached();
         witnesses.put(id, superblock.openWitness());
         CrashPoint.WITNESS_OPENED.reached();
+        durableListener.run();
     }
 
     /** Directories and mounted overlay of a volatile snapshot. */
@@ -101,7 +118,10 @@ final class Uppers implements AutoCloseable {
      */
     boolean watchDurable(long id) throws SyscallException {
         Optional<Witness> witness = superblock.resumeWitness();
-        witness.ifPresent(opened -> witnesses.put(id, opened));
+        witness.ifPresent(opened -> {
+            witnesses.put(id, opened);
+            durableListener.run();
+        });
         return witness.isPresent();
     }
 

@@ -1,6 +1,5 @@
 package io.github.volatilesnapshotter.superblock;
 
-import io.github.volatilesnapshotter.linux.BtrfsCommit;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Ext4Journal;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -23,8 +22,7 @@ import java.util.OptionalLong;
  *       data=ordered}, without fast commits, which log the one file and not all the rest. Whether there are fast commits the kernel says
  *       only by counting them, so some are tried.
  *   <li>xfs: log and data on one device.
- *   <li>btrfs: from 6.1 on, with extended references, see {@code linux.BtrfsCommit}; not with flushoncommit, with which a commit writes
- *       everything.
+ *   <li>btrfs: from 6.1 on, see {@code linux.BtrfsCommit}; not with flushoncommit, with which a commit writes everything.
  * </ul>
  */
 final class FileSystemLogs {
@@ -47,7 +45,7 @@ final class FileSystemLogs {
         return switch (mount.fsType()) {
             case "ext4" -> ofExt4(mount, pool);
             case "xfs" -> ofXfs(mount.superOptions());
-            case "btrfs" -> ofBtrfs(mount, pool);
+            case "btrfs" -> ofBtrfs(mount.superOptions(), KernelRelease.current());
             default -> new Finding.Missing("of " + mount.fsType() + " it is not known how to commit its log");
         };
     }
@@ -113,14 +111,6 @@ final class FileSystemLogs {
                 .findFirst()
                 .<Finding>map(option -> new Finding.Missing("it is mounted with " + option))
                 .orElse(new Finding.Found(FileSystemLog.COMMITTED_BY_FSYNC));
-    }
-
-    private static Finding ofBtrfs(MountInfo mount, Path pool) throws SyscallException {
-        try (Fd directory = Fd.openDirectory(pool)) {
-            return BtrfsCommit.canCommit(directory)
-                    ? ofBtrfs(mount.superOptions(), KernelRelease.current())
-                    : new Finding.Missing("it was made without extended references (extref)");
-        }
     }
 
     static Finding ofBtrfs(List<String> superOptions, KernelRelease kernel) {

@@ -43,7 +43,6 @@ class FileSystemLogsTest {
                     mkfs.xfs -q -f                                 | loop               | found
                     mkfs.btrfs -q -f                               | loop               | found
                     mkfs.btrfs -q -f                               | loop,compress=zstd | found
-                    mkfs.btrfs -q -f -O ^extref                    | loop               | it was made without extended references (extref)
                     mkfs.btrfs -q -f                               | loop,flushoncommit | it is mounted with flushoncommit, with which a commit writes everything
                     """)
     void a_log_is_found_only_where_a_commit_of_it_is_known_to_be_enough(String mkfs, String options, String expected)
