@@ -25,6 +25,7 @@ class StoreHistoryTest {
     private static final int ROUNDS = Integer.getInteger("history.storeRounds", 150);
     private static final int THREADS = 4;
     private static final int CALLS_EACH = 12;
+    private static final int MOST_LOOKS = 2_000;
     private static final List<String> KEYS = List.of("a", "b", "c");
 
     @TempDir
@@ -51,6 +52,9 @@ class StoreHistoryTest {
         record Chain(String key) implements Call {}
 
         record All() implements Call {}
+
+        /** As All, looked at again and again until it changes: what is half done would show first. */
+        record Watch() implements Call {}
     }
 
     /** @param parent key of the parent, or empty */
@@ -80,6 +84,7 @@ class StoreHistoryTest {
                 case Call.Find find -> find(after, find.key());
                 case Call.Chain chain -> chain(after, chain.key());
                 case Call.All _ -> after.toString();
+                case Call.Watch _ -> after.toString();
             };
             return wanted.equals(answer) ? Optional.of(Map.copyOf(after)) : Optional.empty();
         }
@@ -140,7 +145,8 @@ class StoreHistoryTest {
             case 9 -> new Call.Fail();
             case 10, 11 -> new Call.Find(key);
             case 12 -> new Call.Chain(key);
-            default -> new Call.All();
+            case 13 -> new Call.All();
+            default -> new Call.Watch();
         };
     }
 
@@ -203,6 +209,7 @@ class StoreHistoryTest {
                             .toString();
                 case Call.Chain chain -> chain(store, chain.key());
                 case Call.All _ -> rows(store.all());
+                case Call.Watch _ -> rows(changed(store));
             };
         } catch (IllegalArgumentException _) {
             return REFUSED;
@@ -228,6 +235,15 @@ class StoreHistoryTest {
             found = store.find(key);
         }
         return "";
+    }
+
+    private static List<SnapshotRecord> changed(SnapshotStore store) {
+        List<SnapshotRecord> before = store.all();
+        List<SnapshotRecord> now = before;
+        for (int look = 0; look < MOST_LOOKS && now.equals(before); look++) {
+            now = store.all();
+        }
+        return now;
     }
 
     private static String rows(List<SnapshotRecord> records) {
