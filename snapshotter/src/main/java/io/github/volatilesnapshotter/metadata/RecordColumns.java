@@ -56,19 +56,22 @@ final class RecordColumns {
     static final String UPDATE_UNINDEXED = "UPDATE snapshot SET " + SET_UNINDEXED;
     static final String UPDATE_ALL = "UPDATE snapshot SET key = ?2, parent_id = ?4, " + SET_UNINDEXED;
 
-    /** Of all records whose ids are in a JSON array. */
+    /** Of all records in a JSON array, each an array of id and checksum. */
     static final String UPDATE_POISON = """
             UPDATE snapshot SET
-            poison_reason = ?2, poison_errno = ?3, poison_device = ?4, poison_at_nanos = ?5, poison_files = ?6
-            WHERE id IN (SELECT value FROM json_each(?1))""";
+            poison_reason = ?2, poison_errno = ?3, poison_device = ?4, poison_at_nanos = ?5, poison_files = ?6,
+            checksum = poisoned.value ->> 1
+            FROM json_each(?1) AS poisoned WHERE snapshot.id = poisoned.value ->> 0""";
 
     private RecordColumns() {}
 
     /** For {@link #UPDATE_POISON}. */
     static void bindPoisonOf(PreparedStatement statement, Stream<SnapshotRecord> records, Poison poison)
             throws SQLException {
-        String ids = records.map(record -> Long.toString(record.id())).collect(Collectors.joining(",", "[", "]"));
-        statement.setString(1, ids);
+        String checksums = records.map(
+                        record -> "[" + record.id() + "," + RecordChecksum.of(record, lines(record.labels())) + "]")
+                .collect(Collectors.joining(",", "[", "]"));
+        statement.setString(1, checksums);
         bindPoison(statement, 2, poison);
     }
 
