@@ -4,15 +4,17 @@ import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.MemorySegment;
+import java.nio.file.Path;
 import java.util.Optional;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 
 /**
- * How data and metadata of a btrfs reach the disk without all the rest of it. Any file of the filesystem will do, but for
- * {@link #awaitContent}. Each call blocks until it is done or failed: on a hung device for ever.
+ * How data and metadata of a btrfs reach the disk without all the rest of it. Each call blocks until it is done or failed: on a hung device
+ * for ever.
  */
 public final class BtrfsCommit {
     /** {@code _IOR(0x94, 24, __u64)} of include/uapi/linux/btrfs.h. */
@@ -30,7 +32,13 @@ public final class BtrfsCommit {
     private static final int FIEMAP_FLAG_SYNC = 1;
 
     /** Longer than most commits on a fast disk, and little for one that waits. */
-    private static final long WAKE_INTERVAL_MILLIS = 10;
+    private static final long FIRST_PAUSE_MILLIS = 10;
+
+    /** With pauses that double: the last one after 40 s, when the filesystem has begun by itself. */
+    private static final int MOST_CALLS = 12;
+
+    private static final ThreadFactory THREADS =
+            Thread.ofPlatform().name("btrfs-commit-", 0).daemon().factory();
 
     private BtrfsCommit() {}
 
@@ -53,30 +61,51 @@ public final class BtrfsCommit {
      * Returns after the transaction that is running now is on disk, device flushed; content that is dirty stays so, unless the
      * filesystem is mounted with flushoncommit.
      *
-     * <p>BTRFS_IOC_START_SYNC wakes the filesystem's thread that commits, and one that is at the end of the commit before misses that: it
-     * would begin with its next turn, after 30 s (seen with commits in quick succession, 6.18). So it is woken again while the
-     * commit is waited for, on a thread of its own.
+     * <p>BTRFS_IOC_START_SYNC wakes the filesystem's thread that commits, and waits until it has begun. A thread that is at the end of the
+     * commit before misses the call, and begins with its next turn, 30 s later (seen with commits in quick succession, 6.18;
+     * btrfs_commit_transaction_async, transaction_kthread). So it is woken again and again while this waits, each time from another thread,
+     * since each may be held in the same way. Once it has begun that makes no further commit.
+     *
+     * @param directory of the filesystem
      */
-    public static void commit(Fd anyFile) throws SyscallException {
-        long transaction = startSync(anyFile);
-        FutureTask<Optional<SyscallException>> wait = new FutureTask<>(() -> waitSync(anyFile, transaction));
-        Thread.ofPlatform().name("btrfs-commit-wait").daemon().start(wait);
-        while (true) {
+    public static void commit(Path directory) throws SyscallException {
+        FutureTask<Optional<SyscallException>> sync = new FutureTask<>(() -> startAndWait(directory));
+        THREADS.newThread(sync).start();
+        long pauseMillis = FIRST_PAUSE_MILLIS;
+        for (int calls = 0; ; calls++) {
             try {
-                Optional<SyscallException> failure = wait.get(WAKE_INTERVAL_MILLIS, TimeUnit.MILLISECONDS);
+                Optional<SyscallException> failure =
+                        calls < MOST_CALLS ? sync.get(pauseMillis, TimeUnit.MILLISECONDS) : sync.get();
                 if (failure.isPresent()) {
                     throw failure.get();
                 }
                 return;
             } catch (TimeoutException _) {
-                // One that has begun lets this wait for its end and commits nothing more.
-                long _ = startSync(anyFile);
+                THREADS.newThread(() -> wake(directory)).start();
+                pauseMillis *= 2;
             } catch (ExecutionException e) {
-                throw new IllegalStateException("waiting for transaction " + transaction, e.getCause());
+                throw new IllegalStateException("committing " + directory, e.getCause());
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();
-                throw new SyscallException("BTRFS_IOC_WAIT_SYNC", anyFile.toString(), Errno.EINTR, null);
+                throw new SyscallException("BTRFS_IOC_WAIT_SYNC", directory.toString(), Errno.EINTR, null);
             }
+        }
+    }
+
+    private static Optional<SyscallException> startAndWait(Path directory) {
+        try (Fd file = Fd.openDirectory(directory)) {
+            waitSync(file, startSync(file));
+            return Optional.empty();
+        } catch (SyscallException e) {
+            return Optional.of(e);
+        }
+    }
+
+    private static void wake(Path directory) {
+        try (Fd file = Fd.openDirectory(directory)) {
+            long _ = startSync(file);
+        } catch (SyscallException _) {
+            // Whoever waits for the commit is told.
         }
     }
 
@@ -89,14 +118,11 @@ public final class BtrfsCommit {
         }
     }
 
-    private static Optional<SyscallException> waitSync(Fd anyFile, long transactionId) {
+    private static void waitSync(Fd anyFile, long transactionId) throws SyscallException {
         try (CallFrame frame = new CallFrame()) {
             MemorySegment transaction = frame.allocate(Long.BYTES);
             transaction.set(JAVA_LONG, 0, transactionId);
             ioctl(frame, anyFile, WAIT_SYNC, "BTRFS_IOC_WAIT_SYNC", transaction);
-            return Optional.empty();
-        } catch (SyscallException e) {
-            return Optional.of(e);
         }
     }
 

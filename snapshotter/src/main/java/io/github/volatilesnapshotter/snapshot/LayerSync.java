@@ -124,9 +124,7 @@ final class LayerSync implements AutoCloseable {
         Path upper = layout.upper(id);
         RegularFiles.each(upper, Sync::startWriteback);
         RegularFiles.each(upper, log::awaitContent);
-        try (Fd directory = Fd.openDirectory(upper)) {
-            log.commit(directory);
-        }
+        log.commit(upper);
     }
 
     /** The error may be of another file, as with the witness's syncfs: which files it has hit is not known for certain. */

@@ -4,6 +4,7 @@ import io.github.volatilesnapshotter.linux.BtrfsCommit;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
+import java.nio.file.Path;
 
 /**
  * The log of a filesystem through which all its metadata reaches the disk in one go, so that a part of its content can be made durable
@@ -19,7 +20,7 @@ public enum FileSystemLog {
         }
 
         @Override
-        public void commit(Fd anyFile) {
+        public void commit(Path directory) {
             // The caller makes a file, and an fsync of it does it.
         }
     },
@@ -32,8 +33,8 @@ public enum FileSystemLog {
         }
 
         @Override
-        public void commit(Fd anyFile) throws SyscallException {
-            BtrfsCommit.commit(anyFile);
+        public void commit(Path directory) throws SyscallException {
+            BtrfsCommit.commit(directory);
         }
     };
 
@@ -43,8 +44,12 @@ public enum FileSystemLog {
      */
     public abstract void awaitContent(Fd file) throws SyscallException;
 
-    /** Returns after all that is in the log is on disk; or at once where the caller's fsync of a file that is made later does that. */
-    public abstract void commit(Fd anyFile) throws SyscallException;
+    /**
+     * Returns after all that is in the log is on disk; or at once where the caller's fsync of a file that is made later does that.
+     *
+     * @param directory on the filesystem
+     */
+    public abstract void commit(Path directory) throws SyscallException;
 
     /** Whether a superblock has such a log. */
     public sealed interface Finding {

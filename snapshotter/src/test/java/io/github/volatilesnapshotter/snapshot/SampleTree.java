@@ -2,9 +2,11 @@ package io.github.volatilesnapshotter.snapshot;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
 import java.math.BigInteger;
 import java.nio.ByteBuffer;
-import java.nio.MappedByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -83,10 +85,12 @@ final class SampleTree {
     }
 
     private static void writeMapped(Path file, int length) throws IOException {
-        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-            MappedByteBuffer map = channel.map(FileChannel.MapMode.READ_WRITE, 0, length);
+        // A mapping that waits for the garbage collector would keep the filesystem busy.
+        try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ, StandardOpenOption.WRITE);
+                Arena arena = Arena.ofConfined()) {
+            MemorySegment map = channel.map(FileChannel.MapMode.READ_WRITE, 0, length, arena);
             for (int position = 0; position < length; position += 512) {
-                map.put(position, (byte) position);
+                map.set(ValueLayout.JAVA_BYTE, position, (byte) position);
             }
         }
     }
