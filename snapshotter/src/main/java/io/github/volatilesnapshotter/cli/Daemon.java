@@ -4,6 +4,7 @@ import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.containerd.Reactor;
 import io.github.volatilesnapshotter.grpc.UnixSocketServer;
 import io.github.volatilesnapshotter.linux.NativeCalls;
+import io.github.volatilesnapshotter.linux.OpenFileLimit;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.snapshot.RunningSnapshotter;
@@ -244,7 +245,9 @@ final class Daemon {
                     case AUTO -> LayerSyncMode.AUTO;
                     case SYNCFS -> LayerSyncMode.SYNCFS;
                     case TARGETED -> LayerSyncMode.TARGETED;
-                });
+                },
+                config.layers().earlyWritebackIntervalMillis(),
+                SnapshotterSettings.mostOpenUppersFor(OpenFileLimit.current()));
     }
 
     /**

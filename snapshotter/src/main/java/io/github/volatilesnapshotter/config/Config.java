@@ -70,9 +70,10 @@ public record Config(
      * {@code [layers]}.
      *
      * @param sync how much of its filesystem a Commit writes back
+     * @param earlyWritebackIntervalMillis time between two looks for what layers that are being unpacked have to write back; 0: none
      * @param commitTimeoutMillis how long Commit may take before it is answered with UNAVAILABLE
      */
-    public record Layers(Sync sync, long commitTimeoutMillis) {
+    public record Layers(Sync sync, long earlyWritebackIntervalMillis, long commitTimeoutMillis) {
         /** The layer alone, or everything; {@code AUTO}: the layer alone while volatile uppers lie beside it. */
         public enum Sync {
             AUTO,
@@ -133,7 +134,7 @@ public record Config(
                 Optional.empty(),
                 new Grpc(Set.of(0), 8, 256, 90_000, 10_000),
                 new VolatileUppers(true, VolatileUppers.OnSick.DURABLE),
-                new Layers(Layers.Sync.AUTO, 120_000),
+                new Layers(Layers.Sync.AUTO, 200, 120_000),
                 new Watch(1_000, 10_000, 10_000),
                 new Poison(Poison.Mode.KILL),
                 new Containerd(Optional.empty(), 10_000, 30_000),

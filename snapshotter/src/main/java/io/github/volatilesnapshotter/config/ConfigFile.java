@@ -100,6 +100,7 @@ public final class ConfigFile {
 
                 [layers]
                 sync = %s
+                early_writeback_interval_millis = %d
                 commit_timeout_millis = %d
 
                 [watch]
@@ -139,6 +140,7 @@ public final class ConfigFile {
                         config.volatileUppers().byDefault(),
                         quoted(Section.word(config.volatileUppers().onSick())),
                         quoted(Section.word(config.layers().sync())),
+                        config.layers().earlyWritebackIntervalMillis(),
                         config.layers().commitTimeoutMillis(),
                         config.watch().intervalMillis(),
                         config.watch().probeIntervalMillis(),
@@ -208,6 +210,8 @@ public final class ConfigFile {
     private static Layers layers(Section section, Layers defaults) {
         Layers layers = new Layers(
                 section.choice("sync", defaults.sync(), List.of(Layers.Sync.values())),
+                section.integer(
+                        "early_writeback_interval_millis", (int) defaults.earlyWritebackIntervalMillis(), 0, 60_000),
                 section.integer("commit_timeout_millis", (int) defaults.commitTimeoutMillis(), 1_000, 3_600_000));
         section.refuseUnknownKeys();
         return layers;

@@ -4,7 +4,7 @@ import java.nio.file.Path;
 
 /** The regular files of a directory tree, opened for reading one after another, whoever else is at work in it. */
 public final class RegularFiles {
-    private static final int FLAGS = OpenFlags.READ_ONLY | OpenFlags.NO_FOLLOW | OpenFlags.NON_BLOCKING;
+    static final int OPEN_FLAGS = OpenFlags.READ_ONLY | OpenFlags.NO_FOLLOW | OpenFlags.NON_BLOCKING;
 
     private RegularFiles() {}
 
@@ -36,7 +36,7 @@ public final class RegularFiles {
                 return true;
             }
             if (entry.mayBeRegularFile()) {
-                try (Fd file = SystemCalls.openat(directory, entry.name(), FLAGS)) {
+                try (Fd file = SystemCalls.openat(directory, entry.name(), OPEN_FLAGS)) {
                     action.on(file);
                 } catch (SyscallException failure) {
                     if (!failure.operation().equals("open") || isFile(directory, entry.name(), failure.errno())) {

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import java.lang.foreign.MemorySegment;
 import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,6 +16,8 @@ import org.jspecify.annotations.Nullable;
  * @param blocks512 what the file occupies, in units of 512 bytes whatever the filesystem's block size
  * @param isWhiteout whether it is a character device 0:0, which overlayfs takes for a name that is hidden
  * @param deviceMajor of the device that stat(2) gives; on btrfs it is a subvolume's, not the one of mountinfo
+ * @param changedNanos ctime, in nanoseconds since 1970: when content, owner, mode, names or times were last changed, and never set by
+ *     anybody
  * @param mountId as the first field of mountinfo; 0 before Linux 5.8
  */
 public record Stat(
@@ -28,6 +31,7 @@ public record Stat(
         long deviceMajor,
         long deviceMinor,
         long sizeBytes,
+        long changedNanos,
         long mountId) {
 
     static final int STATX_UNIQUE_MOUNT_ID = 0x4000;
@@ -84,6 +88,7 @@ public record Stat(
                 Integer.toUnsignedLong(statx.get(JAVA_INT, 136)),
                 Integer.toUnsignedLong(statx.get(JAVA_INT, 140)),
                 statx.get(JAVA_LONG, 40),
+                TimeUnit.SECONDS.toNanos(statx.get(JAVA_LONG, 96)) + statx.get(JAVA_INT, 104),
                 hasMountId ? statx.get(JAVA_LONG, 144) : 0);
     }
 

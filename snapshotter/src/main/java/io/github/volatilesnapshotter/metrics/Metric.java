@@ -29,6 +29,15 @@ enum Metric {
     LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
+    EARLY_FILES(Type.COUNTER, "early.writeback.files", "Files of layers whose writeback was begun ahead of the Commit"),
+    EARLY_BYTES(Type.COUNTER, "early.writeback.bytes", "Sizes of these files, in bytes"),
+    EARLY_TURNS(
+            Type.COUNTER,
+            "early.writeback.turns",
+            "Looks for such files; cut: it ended at a bound, and the next one goes on",
+            "outcome"),
+    OPEN_UPPERS(Type.GAUGE, "open.uppers", "Files held open for active snapshots, by what they are", "kind"),
+    OPEN_UPPERS_BOUND(Type.GAUGE, "open.uppers.bound", "How many may be"),
     PROBE(Type.TIMER, "overlay.probe", "Time of asking one overlay, or all of them, for a writeback error"),
     TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),
     WRITABLE(

@@ -25,6 +25,8 @@ import java.util.function.Supplier;
 public final class Metrics implements AutoCloseable {
     static final int MAXIMUM_LABEL_VALUES = 64;
     static final String OTHER = "other";
+    private static final String WHOLE = "whole";
+    private static final String CUT = "cut";
 
     /** What a snapshot is to this daemon; each snapshot has exactly one. */
     public enum Role {
@@ -82,6 +84,9 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
     private final LabelledCounters transitions = new LabelledCounters(Metric.TRANSITIONS);
     private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
+    private final LabelledCounters earlyTurns = new LabelledCounters(Metric.EARLY_TURNS);
+    private final Counter earlyFiles = counter(Metric.EARLY_FILES, List.of());
+    private final Counter earlyBytes = counter(Metric.EARLY_BYTES, List.of());
     private final Counter rejectedPeers = counter(Metric.REJECTED_PEERS, List.of());
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
     private final Counter placedElsewhere = counter(Metric.PLACED_ELSEWHERE, List.of());
@@ -101,6 +106,8 @@ public final class Metrics implements AutoCloseable {
         for (RebuildOutcome outcome : RebuildOutcome.values()) {
             rebuilds.of(word(outcome));
         }
+        earlyTurns.of(WHOLE);
+        earlyTurns.of(CUT);
         ProcessFigures process = ProcessFigures.ofThisProcess();
         gauge(Metric.RESIDENT_MEMORY, List.of(), process::residentBytes);
         gauge(Metric.HEAP, List.of(), process::heapUsedBytes);
@@ -195,6 +202,28 @@ public final class Metrics implements AutoCloseable {
         commit.record(nanoseconds, TimeUnit.NANOSECONDS);
     }
 
+    /**
+     * Ahead of their Commits the writeback of layers' files was begun.
+     *
+     * @param bytes the files' sizes
+     * @param isWhole everything was looked at, and not only what fits into a turn
+     */
+    public void wroteEarly(long files, long bytes, boolean isWhole) {
+        earlyFiles.increment((double) files);
+        earlyBytes.increment((double) bytes);
+        earlyTurns.of(isWhole ? WHOLE : CUT).increment();
+    }
+
+    /** Shows how many files of a kind are held open for active snapshots; called from the scraping thread. */
+    public void openUppers(String kind, Supplier<Number> count) {
+        gauge(Metric.OPEN_UPPERS, tags(Metric.OPEN_UPPERS, kind), count);
+    }
+
+    /** Shows how many there may be. */
+    public void openUppersBound(Supplier<Number> bound) {
+        gauge(Metric.OPEN_UPPERS_BOUND, List.of(), bound);
+    }
+
     /** Asking one overlay, or all of them, took this long. */
     public void probeTook(long nanoseconds) {
         probe.record(nanoseconds, TimeUnit.NANOSECONDS);
@@ -271,7 +300,7 @@ public final class Metrics implements AutoCloseable {
     }
 
     /** All metrics in Prometheus' text format 0.0.4. */
-    String prometheusText() {
+    public String prometheusText() {
         return registry.scrape();
     }
 

@@ -102,6 +102,13 @@ final class LayerSync implements AutoCloseable {
             if (error.isPresent()) {
                 throw new SyscallException("fsync", overlay.mountPoint().toString(), error.get(), null);
             }
+            if (!overlay.isOpen()) {
+                throw new SuperblockUnavailableException(
+                        overlay.mountPoint() + " was closed before it was asked",
+                        superblock.device(),
+                        Errno.ESHUTDOWN,
+                        null);
+            }
         });
     }
 
@@ -205,6 +212,11 @@ final class LayerSync implements AutoCloseable {
             timeout.initCause(e);
             throw timeout;
         }
+    }
+
+    /** Whether the snapshot is being brought to disk. */
+    boolean isRunning(long id) {
+        return running.containsKey(id);
     }
 
     /** The snapshot is gone: nobody asks for its sync any more. */

@@ -36,6 +36,7 @@ final class OverlaySnapshotter implements Snapshotter {
     private final SnapshotterSettings settings;
     private final SnapshotStore store;
     private final Uppers uppers;
+    private final OpenUppers openUppers;
     private final Poisoner poisoner;
     private final Inquiry inquiry;
     private final LayerSync layerSync;
@@ -54,6 +55,7 @@ final class OverlaySnapshotter implements Snapshotter {
             Layout layout,
             SnapshotStore store,
             Uppers uppers,
+            OpenUppers openUppers,
             Poisoner poisoner,
             Inquiry inquiry,
             LayerSync layerSync,
@@ -64,6 +66,7 @@ final class OverlaySnapshotter implements Snapshotter {
         this.settings = settings;
         this.store = store;
         this.uppers = uppers;
+        this.openUppers = openUppers;
         this.poisoner = poisoner;
         this.inquiry = inquiry;
         this.layerSync = layerSync;
@@ -83,7 +86,8 @@ final class OverlaySnapshotter implements Snapshotter {
         Requests.checkKey("key", key);
         Requests.checkLabels(labels);
         PrepareRule rule = new PrepareRule(key, parent);
-        try (KeyLocks.Held _ = beginChange(key)) {
+        try (KeyLocks.Held _ = beginChange(key);
+                OpenUppers.Room _ = openUppers.reserve(key)) {
             List<SnapshotRecord> parents = rule.check(store);
             List<Path> lower = mounts.lower(parents);
             Role role = admission.roleOf(key, labels);

@@ -52,6 +52,8 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final Machine machine;
     private final Trash trash;
     private final Uppers uppers;
+    private final OpenUppers openUppers;
+    private final EarlyWriteback earlyWriteback;
     private final SyncChoice syncChoice;
     private final LayerSync layerSync;
     private final Poisoner poisoner;
@@ -80,6 +82,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             running.registerGauges(metrics);
             running.trash.start();
             running.watch.start();
+            running.earlyWriteback.start();
             Rehearsal rehearsal = Rehearsal.start(settings.state().resolve("rehearsal.db"), running.machine, metrics);
             opened.add(rehearsal::close);
             return running;
@@ -162,6 +165,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.machine = new Machine(BootId.current(), superblock.device().toString());
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
+        this.openUppers = new OpenUppers(settings.mostOpenUppers(), () -> uppers.overlays() + uppers.witnesses());
         this.poisoner = new Poisoner(store, metrics);
         this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
         this.layerSync = new LayerSync(layout, superblock, syncChoice, settings.commitTimeoutMillis());
@@ -171,6 +175,7 @@ public final class RunningSnapshotter implements AutoCloseable {
                 layout,
                 store,
                 uppers,
+                openUppers,
                 poisoner,
                 inquiry,
                 layerSync,
@@ -184,6 +189,13 @@ public final class RunningSnapshotter implements AutoCloseable {
                 new FailedFiles(layout.root(), MountInfo.containing(layout.root())),
                 new DamagedFiles(layout, store),
                 poisoner);
+        this.earlyWriteback = new EarlyWriteback(
+                layout,
+                this::unpacked,
+                () -> superblock.state() == State.HEALTHY,
+                settings.earlyWritebackIntervalMillis(),
+                metrics);
+        uppers.onDurable(earlyWriteback::begin);
         this.watch = Watch.of(superblock, metrics, poisoner::recordSoon);
         opened.add(trash::close);
         opened.add(poisoner::close);
@@ -191,7 +203,16 @@ public final class RunningSnapshotter implements AutoCloseable {
         opened.add(uppers::close);
         opened.add(superblock::close);
         opened.add(watch::close);
+        opened.add(earlyWriteback::close);
         superblock.setListener(new SuperblockEvents());
+    }
+
+    /** Those that go on being unpacked, as far as is known: a Commit writes back by itself, and what is poisoned nobody wants. */
+    private List<Long> unpacked() {
+        return uppers.witnessed().stream()
+                .filter(id -> !layerSync.isRunning(id)
+                        && store.find((long) id).flatMap(poisoner::of).isEmpty())
+                .toList();
     }
 
     private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException {
@@ -237,6 +258,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         metrics.trashWaiting(trash::waiting);
         metrics.metadataWritable(store::isWritable);
         metrics.queueLength("layer_sync", layerSync::running);
+        metrics.openUppers("overlay", uppers::overlays);
+        metrics.openUppers("witness", uppers::witnesses);
+        metrics.openUppersBound(openUppers::bound);
         for (State state : State.values()) {
             metrics.superblockState(device(), state.word(), () -> superblock.state() == state);
         }

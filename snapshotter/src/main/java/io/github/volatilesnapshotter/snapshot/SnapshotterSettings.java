@@ -16,6 +16,8 @@ import java.nio.file.Path;
  * @param onSickFileSystem what a volatile snapshot gets whose filesystem takes no volatile uppers now
  * @param watch how closely the superblock is watched
  * @param layerSync how a layer is brought to disk
+ * @param earlyWritebackIntervalMillis between two looks for what layers that are being unpacked have to write back; 0: none
+ * @param mostOpenUppers active snapshots for which a file may be open
  */
 public record SnapshotterSettings(
         Path root,
@@ -27,7 +29,14 @@ public record SnapshotterSettings(
         long usageCacheMillis,
         OnSickFileSystem onSickFileSystem,
         WatchSettings watch,
-        LayerSyncMode layerSync) {
+        LayerSyncMode layerSync,
+        long earlyWritebackIntervalMillis,
+        int mostOpenUppers) {
+    /** What a limit of open files leaves for {@link #mostOpenUppers}. */
+    public static int mostOpenUppersFor(int openFileLimit) {
+        return OpenUppers.boundFor(openFileLimit);
+    }
+
     /** How much of its filesystem a Commit writes back. */
     public enum LayerSyncMode {
         /** The layer alone while volatile uppers lie beside it, if the filesystem lets it, else all. */

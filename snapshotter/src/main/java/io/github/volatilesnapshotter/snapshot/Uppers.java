@@ -27,6 +27,7 @@ final class Uppers implements AutoCloseable {
     private final Trash trash;
     private final Map<Long, VolatileOverlay> overlays = new ConcurrentHashMap<>();
     private final Map<Long, Witness> witnesses = new ConcurrentHashMap<>();
+    private volatile Runnable durableListener = () -> {};
 
     Uppers(Layout layout, WatchedSuperblock superblock, Trash trash) {
         this.layout = layout;
@@ -34,10 +35,25 @@ final class Uppers implements AutoCloseable {
         this.trash = trash;
     }
 
+    /** Who is told of each new durable snapshot. */
+    void onDurable(Runnable told) {
+        durableListener = told;
+    }
+
+    /** Descriptors that are held: one for each overlay. */
+    int overlays() {
+        return overlays.size();
+    }
+
+    /** Descriptors that are held: one for each witness. */
+    int witnesses() {
+        return witnesses.size();
+    }
+
     /** Directories and witness of a durable snapshot. */
     void createDurable(long id, List<Path> lower) throws SyscallException, SuperblockUnavailableException {
         createDirectories(id, lower);
-        witnesses.put(id, superblock.openWitness());
+        watchDurable(id);
     }
 
     /** Directories and mounted overlay of a volatile snapshot. */
@@ -70,9 +86,10 @@ final class Uppers implements AutoCloseable {
         overlays.put(id, VolatileOverlay.at(layout.merged(id)));
     }
 
-    /** A witness for a durable snapshot that has none, because another daemon prepared it. */
+    /** A witness for a durable snapshot that has none: it is new, or another daemon prepared it. */
     void watchDurable(long id) throws SyscallException, SuperblockUnavailableException {
         witnesses.put(id, superblock.openWitness());
+        durableListener.run();
     }
 
     /** The upper's root directory is what a container sees as its root: it looks like that of the uppermost layer. */

@@ -11,7 +11,7 @@ public final class SuperblockUnavailableException extends Exception {
     private final transient Device device;
     private final transient Errno errno;
 
-    SuperblockUnavailableException(String message, Device device, Errno errno, @Nullable Throwable cause) {
+    public SuperblockUnavailableException(String message, Device device, Errno errno, @Nullable Throwable cause) {
         super(message, cause);
         this.device = device;
         this.errno = errno;

@@ -44,6 +44,11 @@ public final class VolatileOverlay implements AutoCloseable {
         return Sync.fsyncError(root);
     }
 
+    /** False once it has nothing to say any more. */
+    public boolean isOpen() {
+        return root.isOpen();
+    }
+
     /** Detaches the mount, lazily, so that a busy one goes too; flushes nothing. One that is gone already is no error. */
     public void detach() throws SyscallException {
         close();

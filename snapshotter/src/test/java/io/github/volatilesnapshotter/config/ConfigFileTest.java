@@ -88,6 +88,7 @@ class ConfigFileTest {
                 on_sick = "refuse"
                 [layers]
                 sync = "targeted"
+                early_writeback_interval_millis = 501
                 commit_timeout_millis = 1001
                 [watch]
                 interval_millis = 11
@@ -114,7 +115,7 @@ class ConfigFileTest {
                         Optional.of(Path.of("/a.sock")),
                         new Config.Grpc(Set.of(0, 1000), 3, 5, 6_000, 7),
                         new Config.VolatileUppers(false, Config.VolatileUppers.OnSick.REFUSE),
-                        new Config.Layers(Config.Layers.Sync.TARGETED, 1001),
+                        new Config.Layers(Config.Layers.Sync.TARGETED, 501, 1001),
                         new Config.Watch(11, 102, 103),
                         new Config.Poison(Config.Poison.Mode.REPORT),
                         new Config.Containerd(Optional.of(Path.of("/c.sock")), 101, 103),

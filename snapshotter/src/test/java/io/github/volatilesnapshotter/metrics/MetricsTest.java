@@ -142,6 +142,9 @@ class MetricsTest {
         metrics.unseenErrorCleared();
         metrics.trashWaiting(() -> 0);
         metrics.commitTook(1);
+        metrics.wroteEarly(1, 1, true);
+        metrics.openUppers("overlay", () -> 0);
+        metrics.openUppersBound(() -> 0);
         metrics.probeTook(1);
         metrics.transactionTook(Durability.DURABLE, 1);
         metrics.metadataWritable(() -> true);

@@ -59,8 +59,13 @@ final class FailureScene<D extends Disk> implements AutoCloseable {
 
     /** @param disk is closed with the scene */
     static <D extends Disk> FailureScene<D> on(D disk) throws Exception {
+        return on(disk, RunningSnapshotterFixture::new);
+    }
+
+    /** @param disk is closed with the scene, and so is the fixture */
+    static <D extends Disk> FailureScene<D> on(D disk, FixtureOn fixtureOn) throws Exception {
         try {
-            RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
+            RunningSnapshotterFixture fixture = fixtureOn.start(disk.root());
             try {
                 return new FailureScene<>(disk, fixture);
             } catch (Exception e) {
@@ -71,6 +76,11 @@ final class FailureScene<D extends Disk> implements AutoCloseable {
             disk.close();
             throw e;
         }
+    }
+
+    /** A snapshotter as a test wants it. */
+    interface FixtureOn {
+        RunningSnapshotterFixture start(Path directory) throws Exception;
     }
 
     Snapshotter snapshotter() {

@@ -33,6 +33,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     final Map<String, Long> poisonedNanos = new ConcurrentHashMap<>();
 
     private RunningSnapshotter running;
+    private Metrics metrics;
 
     /** @param directory on the filesystem to use; {@code root} and {@code state} are made below it */
     RunningSnapshotterFixture(Path directory) throws Exception {
@@ -47,6 +48,17 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         this(directory, 60_000, SnapshotterSettings.OnSickFileSystem.DURABLE, layerSync);
     }
 
+    /** One that writes back early. */
+    static RunningSnapshotterFixture writingEarly(Path directory, long intervalMillis) throws Exception {
+        return new RunningSnapshotterFixture(
+                directory,
+                60_000,
+                SnapshotterSettings.OnSickFileSystem.DURABLE,
+                SnapshotterSettings.LayerSyncMode.AUTO,
+                intervalMillis,
+                100_000);
+    }
+
     RunningSnapshotterFixture(
             Path directory, long commitTimeoutMillis, SnapshotterSettings.OnSickFileSystem onSickFileSystem)
             throws Exception {
@@ -59,6 +71,17 @@ final class RunningSnapshotterFixture implements AutoCloseable {
             SnapshotterSettings.OnSickFileSystem onSickFileSystem,
             SnapshotterSettings.LayerSyncMode layerSync)
             throws Exception {
+        this(directory, commitTimeoutMillis, onSickFileSystem, layerSync, 0, 100_000);
+    }
+
+    RunningSnapshotterFixture(
+            Path directory,
+            long commitTimeoutMillis,
+            SnapshotterSettings.OnSickFileSystem onSickFileSystem,
+            SnapshotterSettings.LayerSyncMode layerSync,
+            long earlyWritebackIntervalMillis,
+            int mostOpenUppers)
+            throws Exception {
         Path state = Files.createTempDirectory("volatile-snapshotter-state");
         this.settings = new SnapshotterSettings(
                 directory.resolve("root"),
@@ -70,12 +93,15 @@ final class RunningSnapshotterFixture implements AutoCloseable {
                 0,
                 onSickFileSystem,
                 new WatchSettings(20, 1_000, 2_000),
-                layerSync);
+                layerSync,
+                earlyWritebackIntervalMillis,
+                mostOpenUppers);
         start();
     }
 
     void start() throws Exception {
-        running = RunningSnapshotter.start(settings, new Metrics(), this::poisoned);
+        metrics = new Metrics();
+        running = RunningSnapshotter.start(settings, metrics, this::poisoned);
     }
 
     private void poisoned(Poisoning poisoning) {
@@ -101,6 +127,16 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         endWithMounts();
         disk.remount();
         start();
+    }
+
+    /** Of a metric, by its name in Prometheus' text with its labels. */
+    double metric(String series) {
+        return metrics.prometheusText()
+                .lines()
+                .filter(line -> line.startsWith("volatile_snapshotter_" + series + " "))
+                .mapToDouble(line -> Double.parseDouble(line.substring(line.lastIndexOf(' ') + 1)))
+                .findFirst()
+                .orElseThrow(() -> new AssertionError("no " + series));
     }
 
     Layout layout() {
