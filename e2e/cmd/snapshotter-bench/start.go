@@ -62,9 +62,9 @@ func runStart(ctx context.Context, arguments []string) error {
 		result.Peer, result.MedianMillisecond, result.Starts, worst)
 }
 
-func beforeStart(cold bool, unmountBelow string) error {
-	if unmountBelow != "" {
-		if err := unmountAll(unmountBelow); err != nil {
+func beforeStart(cold bool, directory string) error {
+	if directory != "" {
+		if err := unmountBelow(directory); err != nil {
 			return err
 		}
 	}
@@ -75,7 +75,7 @@ func beforeStart(cold bool, unmountBelow string) error {
 	return os.WriteFile("/proc/sys/vm/drop_caches", []byte("3"), 0)
 }
 
-func unmountAll(directory string) error {
+func unmountBelow(directory string) error {
 	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(directory))
 	if err != nil {
 		return err
