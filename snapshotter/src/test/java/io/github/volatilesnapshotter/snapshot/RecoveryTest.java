@@ -121,8 +121,8 @@ class RecoveryTest {
         Files.createDirectories(layer.resolve("work/work"));
         Files.createDirectory(layer.resolve("merged"));
         fixture.start();
+        await().atMost(BOUND).until(() -> Command.run("ls", layer.toString()).equals("committed\nfs"));
         fixture.snapshotter().cleanup();
-        assertThat(Command.run("ls", layer.toString())).isEqualTo("committed\nfs");
         assertThat(Command.run("ls", fixture.layout().trash().toString())).isEmpty();
     }
 
