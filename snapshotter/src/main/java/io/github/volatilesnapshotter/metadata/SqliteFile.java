@@ -456,11 +456,13 @@ final class SqliteFile implements AutoCloseable {
             return new MetadataException(Reason.FAILED, file, operation, String.valueOf(e.getMessage()), "", e);
         }
         SQLiteErrorCode code = sqlite.getResultCode();
+        // A page is not there any more: no write fails so.
+        boolean isCutOff = code == SQLiteErrorCode.SQLITE_IOERR_SHORT_READ;
         Reason reason = switch (SQLiteErrorCode.getErrorCode(code.code & 0xff)) {
             case SQLITE_FULL -> Reason.DISK_FULL;
             case SQLITE_BUSY, SQLITE_LOCKED -> Reason.BUSY;
             case SQLITE_CORRUPT, SQLITE_NOTADB -> Reason.UNUSABLE_FILE;
-            default -> Reason.FAILED;
+            default -> isCutOff ? Reason.UNUSABLE_FILE : Reason.FAILED;
         };
         String message = String.valueOf(e.getMessage());
         return new MetadataException(
