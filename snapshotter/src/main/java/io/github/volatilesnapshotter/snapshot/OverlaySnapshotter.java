@@ -119,6 +119,8 @@ final class OverlaySnapshotter implements Snapshotter {
         } catch (MetadataException e) {
             throw Failures.of(key, e);
         } catch (SyscallException e) {
+            // A parent that was removed meanwhile explains it, and is told as such.
+            var _ = rule.check(store);
             admission.suspect(e.errno());
             throw Failures.of(key, e);
         } catch (SuperblockUnavailableException e) {
