@@ -355,6 +355,9 @@ final class Peer implements AutoCloseable {
     public void close() throws IOException {
         try {
             kill();
+            if (isOurs()) {
+                Traces.removeErrorTraces(root());
+            }
         } finally {
             eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS).syncUninterruptibly();
         }
