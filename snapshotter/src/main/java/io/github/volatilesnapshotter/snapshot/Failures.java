@@ -26,8 +26,14 @@ final class Failures {
     static final String WRITEBACK = "writeback";
 
     /** Calls that write back; what they report was written before and is lost. */
-    private static final Set<String> WRITE_BACK =
-            Set.of("syncfs", "fsync", "sync_file_range", "FS_IOC_FIEMAP", "BTRFS_IOC_SET_FEATURES", WRITEBACK);
+    private static final Set<String> WRITE_BACK = Set.of(
+            "syncfs",
+            "fsync",
+            "sync_file_range",
+            "FS_IOC_FIEMAP",
+            "BTRFS_IOC_START_SYNC",
+            "BTRFS_IOC_WAIT_SYNC",
+            WRITEBACK);
 
     /** A filesystem that answers so has stopped writing: its journal was aborted, or it was shut down. */
     private static final Set<Errno> STOPPED = Set.of(Errno.EIO, Errno.EROFS);
