@@ -105,7 +105,7 @@ final class EarlyWriteback implements AutoCloseable {
         }
         try {
             while (awaitTurn()) {
-                turn();
+                tryTurn();
             }
         } catch (InterruptedException _) {
             LOG.log(DEBUG, "early writeback was interrupted");
@@ -127,6 +127,15 @@ final class EarlyWriteback implements AutoCloseable {
             return !isClosed;
         } finally {
             lock.unlock();
+        }
+    }
+
+    /** A Commit writes back by itself: whatever goes wrong here costs time only, and is no reason to end. */
+    private void tryTurn() {
+        try {
+            turn();
+        } catch (RuntimeException e) {
+            LOG.log(WARNING, "a turn of early writeback failed", e);
         }
     }
 

@@ -73,11 +73,6 @@ final class LayerCheck {
             lostLayers.forget(layer.id());
             return;
         }
-        report.add(
-                Outcome.LOST_LAYER,
-                layer.id(),
-                layer.key(),
-                layout.upper(layer.id())
-                        + " is gone: remove the containers and images that use it, and pull them again");
+        report.add(Outcome.LOST_LAYER, layer.id(), layer.key(), layout.upper(layer.id()) + LostLayers.IS_GONE);
     }
 }

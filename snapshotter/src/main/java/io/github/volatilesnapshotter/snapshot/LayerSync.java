@@ -219,9 +219,10 @@ final class LayerSync implements AutoCloseable {
         }
     }
 
-    /** Whether the snapshot is being brought to disk. */
+    /** Whether the snapshot is being brought to disk: not any more where nobody has asked again for one that ended after its deadline. */
     boolean isRunning(long id) {
-        return running.containsKey(id);
+        Future<@Nullable Void> sync = running.get(id);
+        return sync != null && !sync.isDone();
     }
 
     /** The snapshot is gone: nobody asks for its sync any more. */

@@ -13,6 +13,9 @@ import java.util.concurrent.ConcurrentHashMap;
  * ever sees less than its image. Found anew by each start, and not recorded: a directory may come back. Any thread.
  */
 final class LostLayers {
+    /** And what to do; to be put behind what is gone. */
+    static final String IS_GONE = " is gone: remove the containers and images that use it, and pull them again";
+
     private final Set<Long> ids = ConcurrentHashMap.newKeySet();
 
     void add(long id) {
@@ -48,7 +51,6 @@ final class LostLayers {
     }
 
     static String advice(SnapshotRecord lost) {
-        return "stands on layer " + lost.key() + ", whose directory snapshots/" + lost.id()
-                + " is gone: remove the containers and images that use it, and pull them again";
+        return "stands on layer " + lost.key() + ", whose directory snapshots/" + lost.id() + IS_GONE;
     }
 }

@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.snapshot;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
+import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
@@ -119,9 +120,11 @@ final class OverlaySnapshotter implements Snapshotter {
         } catch (MetadataException e) {
             throw Failures.of(key, e);
         } catch (SyscallException e) {
-            // A parent that was removed meanwhile explains it, and is told as such.
-            var _ = rule.check(store);
             admission.suspect(e.errno());
+            if (e.errno().is(Errno.ENOENT)) {
+                // A parent that was removed meanwhile explains it, and is told as such.
+                var _ = rule.check(store);
+            }
             throw Failures.of(key, e);
         } catch (SuperblockUnavailableException e) {
             throw Failures.of(key, e);

@@ -206,8 +206,7 @@ final class Recovery {
                         Outcome.LOST_LAYER,
                         snapshot.id(),
                         snapshot.key(),
-                        layout.snapshot(snapshot.id())
-                                + " is gone: remove the containers and images that use it, and pull them again");
+                        layout.snapshot(snapshot.id()) + LostLayers.IS_GONE);
             }
         }
     }
@@ -326,7 +325,14 @@ final class Recovery {
 
     /** A Prepare that was never answered, a Remove that was, or what came after the backup that the records are from. */
     private void throwAwayOrphan(long id) {
-        throwAway(id, "a directory without a record");
+        tryTo("look at " + layout.snapshot(id), id, () -> {
+            boolean wasLayer = Entries.exists(layout.committedMark(id));
+            throwAway(
+                    id,
+                    wasLayer
+                            ? "a layer without a record: removed, or its record is lost"
+                            : "a directory without a record");
+        });
     }
 
     private void throwAway(long id, String why) {
