@@ -264,6 +264,7 @@ final class OverlaySnapshotter implements Snapshotter {
     @Override
     public SnapshotInfo stat(String key) throws SnapshotException {
         Requests.checkKey("key", key);
+        inquiry.askInPassing(reads.find(key).id());
         return reads.info(reads.find(key));
     }
 
