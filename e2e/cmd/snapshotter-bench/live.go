@@ -31,15 +31,11 @@ func runLive(ctx context.Context, arguments []string) error {
 	remove := flags.Bool("remove", false, "remove what an earlier run left")
 	// ExitOnError: it does not return.
 	_ = flags.Parse(arguments)
-	peers, err := connect(peerList)
-	if err != nil {
-		return err
-	}
-	defer disconnect(peers)
-	for _, peer := range peers {
+	return onEach(peerList, func(peer *peer) error {
 		begun := time.Now()
 		peer.prefix = livePrefix
 		kind, number := "live", *count
+		var err error
 		if *remove {
 			kind = "live-removed"
 			number, err = removeLive(ctx, peer)
@@ -47,15 +43,12 @@ func runLive(ctx context.Context, arguments []string) error {
 			err = makeLive(ctx, peer, *count, *layers)
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", peer.name, err)
+			return err
 		}
 		taken := time.Since(begun)
 		result := liveResult{Kind: kind, Peer: peer.name, Snapshots: number, Seconds: round(taken.Seconds())}
-		if err := report(result, "%-16s %s: %d snapshots in %.2f s", peer.name, kind, number, taken.Seconds()); err != nil {
-			return err
-		}
-	}
-	return nil
+		return report(result, "%-16s %s: %d snapshots in %.2f s", peer.name, kind, number, taken.Seconds())
+	})
 }
 
 func makeLive(ctx context.Context, peer *peer, count, layers int) error {

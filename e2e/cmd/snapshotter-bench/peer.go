@@ -60,6 +60,21 @@ func disconnect(peers []*peer) {
 	}
 }
 
+// onEach does something with one peer after the other; an error names the peer.
+func onEach(flags peerFlags, do func(*peer) error) error {
+	peers, err := connect(flags)
+	if err != nil {
+		return err
+	}
+	defer disconnect(peers)
+	for _, peer := range peers {
+		if err := do(peer); err != nil {
+			return fmt.Errorf("%s: %w", peer.name, err)
+		}
+	}
+	return nil
+}
+
 // filesPerLayer is what each layer of the chain brings.
 const filesPerLayer = 10
 

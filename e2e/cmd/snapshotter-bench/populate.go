@@ -41,28 +41,19 @@ func runPopulate(ctx context.Context, arguments []string) error {
 	if *images < 1 {
 		return errors.New("want one image at least")
 	}
-	peers, err := connect(peerList)
-	if err != nil {
-		return err
-	}
-	defer disconnect(peers)
-	for _, peer := range peers {
+	return onEach(peerList, func(peer *peer) error {
 		begun := time.Now()
 		if err := populate(ctx, peer, *images, *views, *actives); err != nil {
-			return fmt.Errorf("%s: %w", peer.name, err)
+			return err
 		}
 		taken := time.Since(begun)
 		result := populateResult{
 			Kind: "populate", Peer: peer.name, Layers: *images * layersPerImage, Views: *views, Actives: *actives,
 			Seconds: round(taken.Seconds()),
 		}
-		err := report(result, "%-16s %d layers, %d views and %d actives in %.1f s",
+		return report(result, "%-16s %d layers, %d views and %d actives in %.1f s",
 			peer.name, result.Layers, *views, *actives, taken.Seconds())
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	})
 }
 
 func populate(ctx context.Context, peer *peer, images, views, actives int) error {

@@ -7,8 +7,10 @@ import java.util.List;
  *
  * @param name one word or more: {@code config dump}
  * @param operands what the help calls the words that follow the name, all of which must be given
+ * @param details what only the command's own help says, in lines; may be empty
  */
-record Command(String name, List<String> operands, List<Flag> flags, String description, Action action) {
+record Command(
+        String name, List<String> operands, List<Flag> flags, String description, String details, Action action) {
     /** Runs the command. */
     @FunctionalInterface
     interface Action {
@@ -25,6 +27,11 @@ record Command(String name, List<String> operands, List<Flag> flags, String desc
     Command {
         operands = List.copyOf(operands);
         flags = List.copyOf(flags);
+    }
+
+    /** One that its description explains. */
+    Command(String name, List<String> operands, List<Flag> flags, String description, Action action) {
+        this(name, operands, flags, description, "", action);
     }
 
     /** As the help shows it: name and operands. */

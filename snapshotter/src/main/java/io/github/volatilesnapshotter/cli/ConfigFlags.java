@@ -13,7 +13,7 @@ import java.util.Optional;
 
 /** The configuration file and the flags that override it. */
 final class ConfigFlags {
-    private static final Flag FILE = new Flag(
+    static final Flag FILE = new Flag(
             "--config",
             "FILE",
             "The configuration file, which must exist.\nDefault: " + Config.DEFAULT_FILE + ", if it exists.");

@@ -66,8 +66,13 @@ public final class ContainerdVolatileGrpc {
     }
 
     private static int checkConfig(Arguments flags) throws Exception {
-        ConfigFlags.load(flags);
+        Config config = ConfigFlags.load(flags);
         Console.print("ok\n");
+        if (config.layers().sync() == Config.Layers.Sync.TARGETED) {
+            Console.print(
+                    "note: layers.sync = \"targeted\": serve refuses to start where the root's filesystem can't do it; "
+                            + "doctor says whether it can\n");
+        }
         return ExitCode.OK;
     }
 

@@ -242,13 +242,17 @@ final class Daemon {
                         config.watch().intervalMillis(),
                         config.watch().probeIntervalMillis(),
                         config.watch().probeTimeoutMillis()),
-                switch (config.layers().sync()) {
-                    case AUTO -> LayerSyncMode.AUTO;
-                    case SYNCFS -> LayerSyncMode.SYNCFS;
-                    case TARGETED -> LayerSyncMode.TARGETED;
-                },
+                layerSyncMode(config.layers().sync()),
                 config.layers().earlyWritebackIntervalMillis(),
                 SnapshotterSettings.mostOpenUppersFor(OpenFileLimit.current()));
+    }
+
+    static LayerSyncMode layerSyncMode(Config.Layers.Sync sync) {
+        return switch (sync) {
+            case AUTO -> LayerSyncMode.AUTO;
+            case SYNCFS -> LayerSyncMode.SYNCFS;
+            case TARGETED -> LayerSyncMode.TARGETED;
+        };
     }
 
     /**

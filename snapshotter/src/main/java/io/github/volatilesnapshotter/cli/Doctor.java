@@ -17,6 +17,7 @@ import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.ServingStatus;
+import io.github.volatilesnapshotter.snapshot.LayerSyncCheck;
 import io.github.volatilesnapshotter.snapshot.StartChecks;
 import io.github.volatilesnapshotter.snapshot.StoppedRoot;
 import io.github.volatilesnapshotter.superblock.BlockDevices;
@@ -80,6 +81,7 @@ final class Doctor {
         isWell &= isWell("root", this::root);
         isWell &= isWell("records", this::records);
         isWell &= isWell("volatile mount", this::volatileMount);
+        isWell &= isWell("layer sync", this::layerSync);
         isWell &= isWell("error trace", this::errorTrace);
         isWell &= isWell("state directory", () -> writable(config.state(), "--state"));
         isWell &= isWell("socket", this::socket);
@@ -140,6 +142,22 @@ final class Doctor {
                 remove(scratch, merged);
             }
             return "a volatile overlay can be mounted below " + root.path();
+        } catch (SyscallException e) {
+            throw new Finding(e.getMessage() + "; " + advice(e.errno()));
+        }
+    }
+
+    private String layerSync() throws Exception {
+        try (BorrowedDirectory root = BorrowedDirectory.of(config.root(), 0711)) {
+            Path scratch = root.path().resolve(SCRATCH);
+            DirectoryTree.delete(scratch);
+            Entries.mkdir(scratch, 0700);
+            try {
+                return LayerSyncCheck.explain(
+                        Daemon.layerSyncMode(config.layers().sync()), mountOf(root), scratch);
+            } finally {
+                DirectoryTree.delete(scratch);
+            }
         } catch (SyscallException e) {
             throw new Finding(e.getMessage() + "; " + advice(e.errno()));
         }

@@ -96,6 +96,9 @@ record Program(String name, String description, List<Command> commands, Failures
         for (Flag flag : flags) {
             row(text, flag.usage(), flag.description());
         }
+        if (shown.size() == 1 && !shown.getFirst().details().isEmpty()) {
+            text.append('\n').append(shown.getFirst().details()).append('\n');
+        }
         return text.toString();
     }
 

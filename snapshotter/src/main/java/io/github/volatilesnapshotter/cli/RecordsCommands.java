@@ -1,7 +1,7 @@
 package io.github.volatilesnapshotter.cli;
 
 import io.github.volatilesnapshotter.cli.SocketClient.UnreachableException;
-import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.config.ConfigException;
 import io.github.volatilesnapshotter.metadata.Backup;
 import io.github.volatilesnapshotter.proto.v1.BackupResponse;
 import io.github.volatilesnapshotter.snapshot.RecoveryReports;
@@ -21,40 +21,53 @@ import org.tomlj.TomlTable;
 
 /** What can be done with the records and the reports below a root, whether its daemon runs or not. */
 final class RecordsCommands {
-    static final Flag ROOT = new Flag(
-            "--root", "DIR", "The daemon's root.\nDefault: " + Config.defaults().root());
+    static final Flag ROOT = new Flag("--root", "DIR", "The daemon's root.\nDefault: the configuration's.");
     private static final Flag REPLACE = new Flag("--replace", null, "Replace FILE if it is there.");
+    private static final String BACKUP_DETAILS = """
+            From a running daemon the copy is made without a pause, and changes nothing.
+            Of a stopped one's root the records are opened as a start opens them: what
+            their log holds (metadata.db-wal) is folded into metadata.db, and the log
+            goes. To have both as they are, copy them with cp before.""";
     private static final String FINDING = "%-13s %-6s %s%n";
 
     private RecordsCommands() {}
 
-    static List<Command> all(Flag address, Path defaultAddress) {
+    static List<Command> all() {
         return List.of(
                 new Command(
                         "backup",
                         List.of("FILE"),
-                        List.of(address, ROOT, REPLACE),
+                        List.of(ConfigFlags.FILE, Volatilectl.ADDRESS, ROOT, REPLACE),
                         "Copy all records into FILE: from the daemon, or, if\nnone runs, from its root.",
+                        BACKUP_DETAILS,
                         (flags, operands) -> backup(
-                                flags.pathOf(address).orElse(defaultAddress),
+                                Volatilectl.addressOf(flags),
                                 rootOf(flags),
                                 new BackupFile(pathOf(operands), flags.has(REPLACE)))),
                 new Command(
                         "restore",
                         List.of("FILE"),
-                        List.of(ROOT),
+                        List.of(ConfigFlags.FILE, ROOT),
                         "Put the records of a backup in the place of those of\na root whose daemon is stopped.",
                         (flags, operands) -> restore(rootOf(flags), pathOf(operands))),
                 new Command(
                         "recovery",
                         List.of(),
-                        List.of(ROOT),
+                        List.of(ConfigFlags.FILE, ROOT),
                         "Show what the last start found and did.",
+                        reportDetails(),
                         (flags, _) -> recovery(rootOf(flags))));
     }
 
-    private static Path rootOf(Arguments flags) throws UsageException {
-        return flags.pathOf(ROOT).orElse(Config.defaults().root());
+    private static String reportDetails() {
+        StringBuilder details = new StringBuilder("The words of the report:\n");
+        RecoveryReports.words().forEach((word, meaning) -> details.append("  %-15s %s%n".formatted(word, meaning)));
+        return details.toString().stripTrailing();
+    }
+
+    private static Path rootOf(Arguments flags) throws UsageException, ConfigException, IOException {
+        Optional<Path> given = flags.pathOf(ROOT);
+        return given.isPresent() ? given.get() : ConfigFlags.load(flags).root();
     }
 
     private static Path pathOf(List<String> operands) throws UsageException {

@@ -2,7 +2,7 @@ package io.github.volatilesnapshotter.cli;
 
 import com.google.protobuf.Timestamp;
 import io.github.volatilesnapshotter.cli.SocketClient.UnreachableException;
-import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.config.ConfigException;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.UsageResponse;
@@ -10,18 +10,23 @@ import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.Serving
 import io.github.volatilesnapshotter.snapshot.Labels;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.stream.Stream;
 
 /** Asks a running daemon, over its socket; and keeps its records. */
 public final class Volatilectl {
-    private static final Path DEFAULT_ADDRESS = Config.defaults().socket();
-    private static final Flag ADDRESS =
-            new Flag("--address", "SOCKET", "The daemon's socket.\nDefault: " + DEFAULT_ADDRESS);
+    static final Flag ADDRESS = new Flag("--address", "SOCKET", "The daemon's socket.\nDefault: the configuration's.");
+    private static final String KEYS = """
+            KEY is what `volatilectl snapshots` lists: containerd's namespace, a number
+            of containerd's, and what its client calls the snapshot. What `ctr` calls
+            web-1 in the namespace default is default/5/web-1 here, a layer
+            default/3/sha256:...""";
     private static final String ROW = "%-10s %-24s %s%n";
 
     /** What a command does with the daemon. */
@@ -42,34 +47,48 @@ public final class Volatilectl {
                 "volatilectl",
                 "Asks a running containerd-volatile-grpc, and keeps its records.\n\n"
                         + "Exit codes: 0 done, 1 refused or not serving, 2 wrong usage, 3 nobody answers on the socket.",
-                Stream.concat(questions().stream(), RecordsCommands.all(ADDRESS, DEFAULT_ADDRESS).stream())
+                Stream.concat(questions().stream(), RecordsCommands.all().stream())
                         .toList(),
                 Volatilectl::report);
     }
 
     private static List<Command> questions() {
         return List.of(
-                command("snapshots", List.of(), "List snapshots: kind, poison, key.", (daemon, _) -> snapshots(daemon)),
+                command(
+                        "snapshots",
+                        List.of(),
+                        "List snapshots: kind, poison, key.",
+                        "",
+                        (daemon, _) -> snapshots(daemon)),
                 command(
                         "info",
                         List.of("KEY"),
                         "Show all that is known of one snapshot.",
+                        KEYS,
                         (daemon, operands) -> info(daemon, operands.getFirst())),
                 command(
                         "usage",
                         List.of("KEY"),
                         "Count bytes and inodes of one snapshot,\nwithout its parents.",
+                        KEYS,
                         (daemon, operands) -> usage(daemon, operands.getFirst())),
-                command("health", List.of(), "Ask whether the daemon serves.", (daemon, _) -> health(daemon)));
+                command("health", List.of(), "Ask whether the daemon serves.", "", (daemon, _) -> health(daemon)));
     }
 
-    private static Command command(String name, List<String> operands, String description, Question question) {
-        return new Command(name, operands, List.of(ADDRESS), description, (flags, given) -> {
-            Path address = flags.pathOf(ADDRESS).orElse(DEFAULT_ADDRESS);
-            try (SocketClient daemon = new SocketClient(address)) {
+    private static Command command(
+            String name, List<String> operands, String description, String details, Question question) {
+        List<Flag> known = List.of(ConfigFlags.FILE, ADDRESS);
+        return new Command(name, operands, known, description, details, (flags, given) -> {
+            try (SocketClient daemon = new SocketClient(addressOf(flags))) {
                 return question.ask(daemon, given);
             }
         });
+    }
+
+    /** The one that is given, or the configuration's, whose file is not read otherwise: a daemon can be asked while it is being edited. */
+    static Path addressOf(Arguments flags) throws UsageException, ConfigException, IOException {
+        Optional<Path> given = flags.pathOf(ADDRESS);
+        return given.isPresent() ? given.get() : ConfigFlags.load(flags).socket();
     }
 
     private static int snapshots(SocketClient daemon) {

@@ -12,6 +12,8 @@ import io.grpc.StatusRuntimeException;
 import io.netty.channel.EventLoopGroup;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.List;
 import java.util.Set;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -30,8 +32,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A kill that fails is repeated for as long as the poison stands, after pauses that grow up to a bound: until it is sent, containerd
  * knows no such task, or the snapshot was removed. Repeats have threads of their own, so that a shim that hangs holds up the first
- * kill of no other container for longer than one call. A container without a running task needs no kill: the snapshot is refused to
- * whoever starts it.
+ * kill of no other container for longer than one call. A container without a running task needs no kill, because the snapshot is refused
+ * to whoever starts it; but for ten seconds after the poison it is asked again, for one that had its mounts before.
  */
 public final class Reactor implements Poisoning.Listener {
     /** Of first tries, and of kills that are repeated. One failing disk poisons every container on it at once. */
@@ -43,6 +45,10 @@ public final class Reactor implements Poisoning.Listener {
     private static final long IDLE_SECONDS = 10;
     private static final long FIRST_PAUSE_MILLIS = 20;
     private static final long STOP_SECONDS = 2;
+
+    /** From the answer of Mounts to the task: a runtime mounts, makes the bundle and starts a shim. */
+    private static final Duration TIME_TO_START = Duration.ofSeconds(10);
+
     private static final String STOPPING = "the daemon is stopping";
     private static final Logger LOG = System.getLogger(Reactor.class.getName());
 
@@ -147,6 +153,7 @@ public final class Reactor implements Poisoning.Listener {
     private final class Reaction implements Runnable {
         private final Poisoning poisoning;
         private int failures;
+        private boolean isRepeated;
         private long pauseMillis = Math.min(FIRST_PAUSE_MILLIS, longestPauseMillis);
         private Status.Code lastFailure = Status.Code.OK;
 
@@ -171,7 +178,7 @@ public final class Reactor implements Poisoning.Listener {
         }
 
         private void kill(Tasks containerd) throws InterruptedException {
-            if (failures > 0) {
+            if (isRepeated) {
                 if (!stands(poisoning)) {
                     settle(KillOutcome.SNAPSHOT_REMOVED, "");
                     return;
@@ -181,7 +188,13 @@ public final class Reactor implements Poisoning.Listener {
             Status status = tryKill(containerd, poisoning);
             switch (status.getCode()) {
                 case OK -> settle(KillOutcome.SENT, "");
-                case NOT_FOUND -> settle(KillOutcome.NOTHING_RUNS, status.getDescription());
+                case NOT_FOUND -> {
+                    if (mayStillStart() && keep(this)) {
+                        repeat();
+                    } else {
+                        settle(KillOutcome.NOTHING_RUNS, status.getDescription());
+                    }
+                }
                 default -> repeatAfter(status);
             }
         }
@@ -196,6 +209,16 @@ public final class Reactor implements Poisoning.Listener {
                 settle(KillOutcome.DROPPED, "too many kills are repeated");
                 return;
             }
+            repeat();
+        }
+
+        /** A container whose mounts were answered before the poison has no task yet, and no other Mounts to be refused. */
+        private boolean mayStillStart() {
+            return Instant.now().isBefore(poisoning.at().plus(TIME_TO_START));
+        }
+
+        private void repeat() {
+            isRepeated = true;
             long pause = pauseMillis;
             pauseMillis = Math.min(2 * pauseMillis, longestPauseMillis);
             try {

@@ -21,6 +21,12 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
     /** More ids than a node gives between two backups: those that were given since are not given again. */
     static final long IDS_SINCE = 1_000_000;
 
+    /** What to do about records that are damaged or missing; the same words as in the README. */
+    public static final String OR_BEGIN_ANEW =
+            "put a backup in its place (volatilectl restore FILE), or begin anew: stop containerd and the daemon, unmount what is"
+                    + " mounted below the root, move the root away, start both, and remove this snapshotter's images and"
+                    + " containers from containerd";
+
     private static final DateTimeFormatter TIME =
             DateTimeFormatter.ofPattern("uuuuMMdd'T'HHmmss.SSS'Z'").withZone(ZoneOffset.UTC);
 
@@ -42,6 +48,8 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
                 throw new MetadataException(
                         Reason.UNUSABLE_FILE, file, "read", "it is no backup: there is nothing in it", "", null);
             }
+            // Of the file itself: what is missing is told by its own name.
+            SqliteFile.checkLog(file);
             copy(file, copies.restoring(), "");
             copy(file, copies.restoring(), "-wal");
             return readCopy(file, copies.restoring());
@@ -70,7 +78,7 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
                 opened.closeInUse();
             }
         } catch (MetadataException e) {
-            throw new MetadataException(e.reason(), file, "read", String.valueOf(e.getMessage()), "", e);
+            throw new MetadataException(e.reason(), file, "read", e.detail(), e.resultCode(), e);
         }
     }
 

@@ -22,12 +22,14 @@ public final class MetadataException extends Exception {
     private static final long serialVersionUID = 1;
 
     private final Reason reason;
+    private final String detail;
     private final String resultCode;
 
     MetadataException(
             Reason reason, Path file, String operation, String detail, String resultCode, @Nullable Throwable cause) {
         super(file + ": " + operation + ": " + detail + (resultCode.isEmpty() ? "" : " (" + resultCode + ")"), cause);
         this.reason = reason;
+        this.detail = detail;
         this.resultCode = resultCode;
     }
 
@@ -37,6 +39,11 @@ public final class MetadataException extends Exception {
 
     public boolean isDiskFull() {
         return reason == Reason.DISK_FULL;
+    }
+
+    /** Why it failed, without the file and what was being done to it. */
+    String detail() {
+        return detail;
     }
 
     /** SQLite's extended result code, for example {@code SQLITE_IOERR_FSYNC}; empty if SQLite was not the one to object. */

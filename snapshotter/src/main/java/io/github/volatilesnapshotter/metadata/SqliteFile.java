@@ -117,7 +117,7 @@ final class SqliteFile implements AutoCloseable {
      * Refuses what SQLite would open as if the log had never been: then the records would be those of an earlier time, and the layers
      * since then nobody's.
      */
-    private static void checkLog(Path file) throws MetadataException {
+    static void checkLog(Path file) throws MetadataException {
         Path log = logOf(file);
         try {
             boolean isInUse = DatabaseHeader.read(file)
@@ -216,10 +216,8 @@ final class SqliteFile implements AutoCloseable {
     }
 
     private static String damage(String verdict) {
-        return "the file is damaged (" + verdict
-                + "); it is left as it is, with the snapshots. Put a backup in its place (volatilectl restore FILE); without "
-                + "one keep a copy of it with its -wal and repair it (sqlite3 metadata.db .recover), or move the whole root "
-                + "directory away, remove this snapshotter's images and containers from containerd, and pull again";
+        return "the file is damaged (" + verdict + "); it is left as it is, with the snapshots: "
+                + Backup.OR_BEGIN_ANEW;
     }
 
     /** Gives every record, in order of ids. */

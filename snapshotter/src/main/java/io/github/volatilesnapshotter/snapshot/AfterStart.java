@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.IoPriority;
@@ -7,8 +8,14 @@ import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
-/** What belongs to a recovery and can wait until requests are served: a look into each layer, and the report. On a thread of its own. */
+/**
+ * What belongs to a recovery and can wait until requests are served: a look into each layer, and the report; and then, for as long as the
+ * daemon runs, a look from time to time whether the layers' directories are still there. On a thread of its own, which no request waits for.
+ */
 final class AfterStart implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(AfterStart.class.getName());
 
@@ -22,14 +29,27 @@ final class AfterStart implements AutoCloseable {
 
     private final LayerCheck layerCheck;
     private final Report report;
+    private final BooleanSupplier mayLook;
+    private final long lookAgainMillis;
+    private final CountDownLatch closed = new CountDownLatch(1);
+
+    /** The thread's. */
+    private boolean isLookFailing;
+
     private final Thread thread =
             Thread.ofPlatform().name("recovery-after-start").daemon().unstarted(this::run);
 
-    private volatile boolean isClosed;
-
-    AfterStart(LayerCheck layerCheck, Report report) {
+    /**
+     * Nothing is done before {@link #start}.
+     *
+     * @param mayLook asked before each later look; a disk that hangs would hold the thread
+     * @param lookAgainMillis the time between two of them
+     */
+    AfterStart(LayerCheck layerCheck, Report report, BooleanSupplier mayLook, long lookAgainMillis) {
         this.layerCheck = layerCheck;
         this.report = report;
+        this.mayLook = mayLook;
+        this.lookAgainMillis = lookAgainMillis;
     }
 
     void start() {
@@ -44,17 +64,37 @@ final class AfterStart implements AutoCloseable {
             LOG.log(WARNING, "the priority of what follows a start can't be set", e);
         }
         try {
-            layerCheck.run(() -> isClosed);
+            layerCheck.run(() -> closed.getCount() == 0);
             report.write();
         } catch (IOException | RuntimeException e) {
             LOG.log(WARNING, "the report of the recovery can't be written", e);
+        }
+        try {
+            while (!closed.await(lookAgainMillis, TimeUnit.MILLISECONDS)) {
+                lookAgain();
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private void lookAgain() {
+        if (!mayLook.getAsBoolean()) {
+            return;
+        }
+        try {
+            layerCheck.lookAgain();
+            isLookFailing = false;
+        } catch (IOException | RuntimeException e) {
+            LOG.log(isLookFailing ? DEBUG : WARNING, "can't look for the directories of layers", e);
+            isLookFailing = true;
         }
     }
 
     /** Ends after the layer that it is at, and writes the report of what is known; waits a bounded time for that. */
     @Override
     public void close() {
-        isClosed = true;
+        closed.countDown();
         try {
             if (thread.isAlive() && !thread.join(STOP_WAIT)) {
                 LOG.log(WARNING, "the report of the recovery is left behind");

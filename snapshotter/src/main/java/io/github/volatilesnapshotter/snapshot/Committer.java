@@ -34,6 +34,7 @@ final class Committer {
     private final Uppers uppers;
     private final LayerSync layerSync;
     private final Poisoner poisoner;
+    private final LostLayers lostLayers;
     private final Inquiry inquiry;
     private final Usages usages;
     private final Machine machine;
@@ -44,6 +45,7 @@ final class Committer {
             Uppers uppers,
             LayerSync layerSync,
             Poisoner poisoner,
+            LostLayers lostLayers,
             Inquiry inquiry,
             Usages usages,
             Machine machine) {
@@ -52,6 +54,7 @@ final class Committer {
         this.uppers = uppers;
         this.layerSync = layerSync;
         this.poisoner = poisoner;
+        this.lostLayers = lostLayers;
         this.inquiry = inquiry;
         this.usages = usages;
         this.machine = machine;
@@ -67,6 +70,7 @@ final class Committer {
             throws SnapshotException, MetadataException {
         SnapshotRecord active = rule.check(store::find);
         poisoner.refusePoisoned(active);
+        lostLayers.lookAndRefuse(rule.key(), active.hasParent() ? store.chain(active.parentId()) : List.of());
         sync(active, rule.name());
         RecordedUsage usage = usages.count(active.id(), rule.key(), cancellation);
         record(rule, labels, usage, cancellation);

@@ -7,21 +7,34 @@ import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.snapshot.RecoveryReport.Outcome;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.function.BooleanSupplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Looks once into the directory of each layer, after the start, since on a cold disk that takes seconds. A layer without its files is lost;
  * what a Commit that was killed has left of the active goes to the trash. What it does meets no request: ids are not given again, and a
- * Remove deletes the record before the directory moves.
+ * Remove deletes the record before the directory moves. Later it only looks whether the directories are still there.
  */
 final class LayerCheck {
+    private static final Duration SETTLED = Duration.ofSeconds(1);
+
     private final Layout layout;
     private final SnapshotStore store;
     private final LostLayers lostLayers;
     private final Trash trash;
     private final RecoveryReport report;
+
+    /** Of the directory of snapshots, when it was last listed; of the one thread that looks again. */
+    private @Nullable FileTime listedAt;
 
     LayerCheck(Layout layout, SnapshotStore store, LostLayers lostLayers, Trash trash, RecoveryReport report) {
         this.layout = layout;
@@ -65,14 +78,30 @@ final class LayerCheck {
     }
 
     private void lost(SnapshotRecord layer) {
-        if (store.find(layer.id()).isEmpty()) {
-            return; // removed meanwhile
+        if (lostLayers.add(layer.id())) {
+            report.add(Outcome.LOST_LAYER, layer.id(), layer.key(), layout.upper(layer.id()) + LostLayers.IS_GONE);
         }
-        lostLayers.add(layer.id());
-        if (store.find(layer.id()).isEmpty()) {
-            lostLayers.forget(layer.id());
+    }
+
+    /**
+     * Looks for layers whose directory was taken away since, by one listing, and by none where the directory of snapshots has not changed
+     * since the last one. What is gone inside of a layer's directory is found by whatever would stand on it.
+     */
+    void lookAgain() throws IOException {
+        FileTime changedAt = Files.getLastModifiedTime(layout.snapshots());
+        if (changedAt.equals(listedAt)) {
             return;
         }
-        report.add(Outcome.LOST_LAYER, layer.id(), layer.key(), layout.upper(layer.id()) + LostLayers.IS_GONE);
+        // In this order: the directory of a layer that has a record by now is there before.
+        List<SnapshotRecord> snapshots = store.all();
+        Set<String> names = new HashSet<>();
+        DirectoryTree.names(layout.snapshots()).forEach(entry -> names.add(entry.name()));
+        for (SnapshotRecord snapshot : snapshots) {
+            if (snapshot.kind() == RecordKind.COMMITTED && !names.contains(Long.toString(snapshot.id()))) {
+                lostLayers.lookAt(snapshot);
+            }
+        }
+        // What comes within the clock's tick of the last change does not show in the time.
+        listedAt = changedAt.toInstant().isBefore(Instant.now().minus(SETTLED)) ? changedAt : null;
     }
 }

@@ -1,6 +1,11 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import java.util.List;
 import java.util.Optional;
@@ -10,16 +15,53 @@ import java.util.concurrent.ConcurrentHashMap;
 /**
  * Committed snapshots whose directory is gone. Their records stay: containerd has its own, and could not repair a layer that this
  * snapshotter no longer knows (it skips the layer in every pull). What would stand on one is refused, with what to do, so that no container
- * ever sees less than its image. Found anew by each start, and not recorded: a directory may come back. Any thread.
+ * ever sees less than its image. Found anew by each start, and not recorded: a directory may come back. One that is taken away while the
+ * daemon runs is found by whatever would stand on it, or by {@link LayerCheck#lookAgain}. Any thread.
  */
 final class LostLayers {
     /** And what to do; to be put behind what is gone. */
     static final String IS_GONE = " is gone: remove the containers and images that use it, and pull them again";
 
+    private static final System.Logger LOG = System.getLogger(LostLayers.class.getName());
+
+    private final SnapshotStore store;
+    private final Layout layout;
     private final Set<Long> ids = ConcurrentHashMap.newKeySet();
 
-    void add(long id) {
+    LostLayers(SnapshotStore store, Layout layout) {
+        this.store = store;
+        this.layout = layout;
+    }
+
+    /** Returns false if the layer is removed meanwhile, and not lost. */
+    boolean add(long id) {
         ids.add(id);
+        // A Remove deletes the record before it calls forget.
+        if (store.find(id).isEmpty()) {
+            ids.remove(id);
+            return false;
+        }
+        return true;
+    }
+
+    /** Looks whether the layer's directory is there; asks the disk. Where the whole pool was unmounted no layer is lost. */
+    void lookAt(SnapshotRecord layer) throws SyscallException {
+        long id = layer.id();
+        if (!contains(id) && !Entries.exists(layout.upper(id)) && Entries.exists(layout.snapshots()) && add(id)) {
+            LOG.log(WARNING, "layer is lost", "id", id, "key", layer.key(), "detail", layout.upper(id) + IS_GONE);
+        }
+    }
+
+    /** As {@link #refuse}, after a look at each of the directories; asks the disk. */
+    void lookAndRefuse(String key, List<SnapshotRecord> layers) throws SnapshotException {
+        try {
+            for (SnapshotRecord layer : layers) {
+                lookAt(layer);
+            }
+        } catch (SyscallException e) {
+            throw Failures.of(key, e);
+        }
+        refuse(key, layers);
     }
 
     /** The snapshot is removed. */

@@ -82,7 +82,8 @@ final class OverlaySnapshotter implements Snapshotter {
         this.mounts = new SnapshotMounts(layout);
         this.usages = new Usages(layout, settings.usageCacheMillis());
         this.reads = new SnapshotReads(store, new Infos(poisoner, lostLayers), usages);
-        this.committer = new Committer(store, layout, uppers, layerSync, poisoner, inquiry, usages, machine);
+        this.committer =
+                new Committer(store, layout, uppers, layerSync, poisoner, lostLayers, inquiry, usages, machine);
         this.locks = new KeyLocks(settings.keyWaitMillis(), metrics::lockTimedOut);
     }
 
@@ -97,6 +98,10 @@ final class OverlaySnapshotter implements Snapshotter {
             lostLayers.refuse(key, parents);
             List<Path> lower = mounts.lower(parents);
             Role role = admission.roleOf(key, labels);
+            if (role == Role.DURABLE) {
+                // The client mounts it; of a volatile one's layers the kernel tells us what is gone.
+                lostLayers.lookAndRefuse(key, parents);
+            }
             long id = store.newId();
             CrashPoint.ID_GIVEN.reached();
             try {
@@ -122,8 +127,9 @@ final class OverlaySnapshotter implements Snapshotter {
         } catch (SyscallException e) {
             admission.suspect(e.errno());
             if (e.errno().is(Errno.ENOENT)) {
-                // A parent that was removed meanwhile explains it, and is told as such.
-                var _ = rule.check(store);
+                // A parent that was removed meanwhile, or a layer's directory that was taken away, explains it, and is
+                // told as such.
+                lostLayers.lookAndRefuse(key, rule.check(store));
             }
             throw Failures.of(key, e);
         } catch (SuperblockUnavailableException e) {
@@ -154,7 +160,7 @@ final class OverlaySnapshotter implements Snapshotter {
         PrepareRule rule = new PrepareRule(key, parent);
         try (KeyLocks.Held _ = beginChange(key)) {
             List<SnapshotRecord> parents = rule.check(store);
-            lostLayers.refuse(key, parents);
+            lostLayers.lookAndRefuse(key, parents);
             SnapshotRecord snapshot = newRecord(store.newId(), key, RecordKind.VIEW, parents, labels);
             insert(snapshot, rule);
             return mounts.of(snapshot, parents);

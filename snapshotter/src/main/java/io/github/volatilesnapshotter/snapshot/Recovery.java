@@ -204,7 +204,7 @@ final class Recovery {
             if (directories.contains(snapshot.id())) {
                 report.count(Outcome.LAYER);
             } else {
-                lostLayers.add(snapshot.id());
+                boolean _ = lostLayers.add(snapshot.id());
                 report.add(
                         Outcome.LOST_LAYER,
                         snapshot.id(),

@@ -23,36 +23,31 @@ final class RecoveryReport {
 
     /** What became of one snapshot, directory or mount. The word is what files and people see. */
     enum Outcome {
-        /** A view, which has no directory. */
-        VIEW(false),
-        /** A committed snapshot whose directory is there. */
-        LAYER(false),
-        /** Its overlay was mounted all the time. */
-        ADOPTED(false),
-        /** Goes on being unpacked, or written to through a plain overlay. */
-        RESUMED(false),
-        /** Was poisoned before. */
-        STAYS_POISONED(false),
-        /** Its overlay was gone and is mounted again. */
-        REMOUNTED(true),
-        /** Its overlay was gone from its place, and is there again from another place where it is still mounted. */
-        REATTACHED(true),
-        POISONED(true),
-        /** A committed snapshot without its directory. */
-        LOST_LAYER(true),
-        /** A directory without a record, moved to the trash. */
-        THROWN_AWAY(true),
-        /** A mount that belongs to no snapshot, or hid one. */
-        DETACHED(true),
-        /** Something in the directory of snapshots that is none. */
-        LEFT_ALONE(true),
-        /** Something that could not be done; tried again by the next start. */
-        FAILED(true);
+        VIEW(false, "a view, which has no directory"),
+        LAYER(false, "a committed snapshot whose directory is there"),
+        ADOPTED(false, "a container's overlay that was mounted all the time, and is watched on"),
+        RESUMED(false, "a durable active, watched all the time: goes on being unpacked, or written to"),
+        STAYS_POISONED(false, "was poisoned before"),
+        REMOUNTED(true, "a container's overlay was gone; watched all the time, so it is mounted again"),
+        REATTACHED(true, "a container's overlay was gone from its place, and is back from where it still was"),
+        POISONED(true, "can't be trusted any more; the detail has the reason"),
+        LOST_LAYER(true, "a committed snapshot without its directory: what stands on it is refused"),
+        THROWN_AWAY(true, "a directory without a record, moved to the trash"),
+        DETACHED(true, "a mount that belonged to no snapshot, or hid one"),
+        LEFT_ALONE(true, "something among the snapshots that is none"),
+        FAILED(true, "something could not be done; the next start tries it again");
 
         private final boolean hasLines;
+        private final String meaning;
 
-        Outcome(boolean hasLines) {
+        Outcome(boolean hasLines, String meaning) {
             this.hasLines = hasLines;
+            this.meaning = meaning;
+        }
+
+        /** For people. */
+        String meaning() {
+            return meaning;
         }
 
         String word() {
@@ -108,8 +103,14 @@ final class RecoveryReport {
                 .sum();
     }
 
-    synchronized Map<Outcome, Long> counts() {
-        return Map.copyOf(counts);
+    /** How many of each outcome, as fields of a log line. */
+    List<Object> countsAsFields() {
+        List<Object> fields = new ArrayList<>();
+        for (Outcome outcome : Outcome.values()) {
+            fields.add(outcome.name().toLowerCase(Locale.ROOT));
+            fields.add(countOf(outcome));
+        }
+        return fields;
     }
 
     synchronized List<Line> lines() {

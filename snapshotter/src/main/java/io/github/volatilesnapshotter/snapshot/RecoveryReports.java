@@ -13,7 +13,9 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.stream.Stream;
 
@@ -42,12 +44,26 @@ public final class RecoveryReports {
                 : Optional.empty();
     }
 
+    /** The words of a report, in their order, and what each means; for people. */
+    public static Map<String, String> words() {
+        Map<String, String> words = new LinkedHashMap<>();
+        words.put("watched", Start.WATCHED);
+        for (Outcome outcome : Outcome.values()) {
+            words.put(outcome.word(), outcome.meaning());
+        }
+        return words;
+    }
+
     /**
      * What the start was, beside what it found.
      *
-     * @param watched whether a sentinel stood since the daemon before, and is clean
+     * @param watched {@value #WATCHED}
      */
-    record Start(Instant at, String bootId, String device, boolean watched, int snapshots, long tookMillis) {}
+    record Start(Instant at, String bootId, String device, boolean watched, int snapshots, long tookMillis) {
+        private static final String WATCHED =
+                "whether a sentinel stood since the daemon before, and has seen no error; if not, what has no"
+                        + " memory of its own can't be trusted";
+    }
 
     /** Whole and on disk when this returns, or not there; the oldest reports go. */
     void write(Start start, RecoveryReport report) throws IOException {

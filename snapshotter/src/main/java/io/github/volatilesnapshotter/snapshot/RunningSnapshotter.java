@@ -33,6 +33,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
@@ -51,13 +52,16 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     private static final double NANOS_PER_SECOND = 1e9;
 
+    /** How often the watch looks at the superblock until once is looked for the directories of layers. */
+    private static final long LOOKS_OF_WATCH = 10;
+
     private final Opened opened;
     private final SnapshotterSettings settings;
     private final SnapshotStore store;
     private final WatchedSuperblock superblock;
     private final Machine machine;
     private final Trash trash;
-    private final LostLayers lostLayers = new LostLayers();
+    private final LostLayers lostLayers;
     private final Uppers uppers;
     private final OpenUppers openUppers;
     private final EarlyWriteback earlyWriteback;
@@ -183,6 +187,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.openUppers = new OpenUppers(settings.mostOpenUppers(), () -> uppers.overlays() + uppers.witnesses());
         this.poisonReports = new PoisonReports(metrics);
         this.poisoner = new Poisoner(store, poisonReports::tell);
+        this.lostLayers = new LostLayers(store, layout);
         this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
         this.layerSync = new LayerSync(layout, superblock, syncChoice, settings.commitTimeoutMillis());
         this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
@@ -254,20 +259,16 @@ public final class RunningSnapshotter implements AutoCloseable {
                 past == WatchedSuperblock.Past.CLEAN,
                 count(_ -> true),
                 TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - begunNanos));
-        LOG.log(
-                INFO,
-                "recovered",
-                "snapshots",
-                start.snapshots(),
-                "took_millis",
-                start.tookMillis(),
-                "findings",
-                report.found(),
-                "counts",
-                report.counts());
+        List<Object> fields =
+                new ArrayList<>(List.of("snapshots", start.snapshots(), "took_millis", start.tookMillis()));
+        fields.addAll(List.of("watched", start.watched(), "findings", report.found()));
+        fields.addAll(report.countsAsFields());
+        LOG.log(INFO, "recovered", fields.toArray());
         AfterStart after = new AfterStart(
                 new LayerCheck(layout, store, lostLayers, trash, report),
-                () -> new RecoveryReports(layout.recovery()).write(start, report));
+                () -> new RecoveryReports(layout.recovery()).write(start, report),
+                () -> superblock.state() == State.HEALTHY,
+                LOOKS_OF_WATCH * settings.watch().intervalMillis());
         opened.add(after::close);
         after.start();
     }

@@ -9,6 +9,7 @@ import io.github.volatilesnapshotter.linux.KernelRelease;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.linux.Xattr;
+import io.github.volatilesnapshotter.metadata.Backup;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Files;
@@ -92,10 +93,8 @@ public final class StartChecks {
         if (snapshots > 0) {
             throw new StartException(layout.database() + " is missing or empty, but " + layout.snapshots() + " holds "
                     + snapshots
-                    + " snapshots: new records would match neither these nor what containerd knows. Nothing was changed. "
-                    + "Put the file back with its -wal, or a backup in its place (volatilectl restore FILE). If there is none, move "
-                    + layout.snapshots()
-                    + " away, remove this snapshotter's images and containers from containerd, and pull again");
+                    + " snapshots: new records would match neither these nor what containerd knows. Nothing was changed:"
+                    + " put the file back with its -wal, " + Backup.OR_BEGIN_ANEW);
         }
     }
 

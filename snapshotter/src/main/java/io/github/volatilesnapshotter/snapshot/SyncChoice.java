@@ -32,8 +32,7 @@ final class SyncChoice {
     /** @throws StartException if the configuration wants what the filesystem can't */
     void check() throws SyscallException, StartException {
         if (mode == LayerSyncMode.TARGETED && find() instanceof Finding.Missing missing) {
-            throw new StartException("layers.sync = \"targeted\" can't be done on device " + superblock.device() + " ("
-                    + superblock.fileSystemType() + "): " + missing.reason() + "; use \"auto\" or \"syncfs\"");
+            throw LayerSyncCheck.refusal(superblock.mount(), missing);
         }
     }
 

@@ -25,7 +25,7 @@ import java.util.OptionalLong;
  *   <li>btrfs: from 6.1 on, see {@code linux.BtrfsCommit}; not with flushoncommit, with which a commit writes everything.
  * </ul>
  */
-final class FileSystemLogs {
+public final class FileSystemLogs {
     private static final int BTRFS_KERNEL_MAJOR = 6;
     private static final int BTRFS_KERNEL_MINOR = 1;
 
@@ -41,7 +41,7 @@ final class FileSystemLogs {
      *
      * @throws SyscallException if that fails
      */
-    static Finding find(MountInfo mount, Path pool) throws SyscallException {
+    public static Finding find(MountInfo mount, Path pool) throws SyscallException {
         return switch (mount.fsType()) {
             case "ext4" -> ofExt4(mount, pool);
             case "xfs" -> ofXfs(mount.superOptions());

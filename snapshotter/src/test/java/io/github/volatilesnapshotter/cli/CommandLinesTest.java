@@ -169,6 +169,54 @@ class CommandLinesTest {
     }
 
     @Test
+    void the_help_of_one_command_says_more() {
+        assertThat(Volatilectl.program().run("--help")).isZero();
+        assertThat(output()).contains("--config FILE").doesNotContain("default/5/web-1", "lost-layer");
+
+        output.reset();
+        assertThat(Volatilectl.program().run("recovery", "--help")).isZero();
+        assertThat(output()).contains("  watched         whether a sentinel", "  lost-layer      a committed snapshot");
+
+        output.reset();
+        assertThat(Volatilectl.program().run("info", "--help")).isZero();
+        assertThat(output()).contains("web-1 in the namespace default is default/5/web-1");
+
+        output.reset();
+        assertThat(Volatilectl.program().run("backup", "--help")).isZero();
+        assertThat(output()).contains("folded into metadata.db");
+    }
+
+    @Test
+    void volatilectl_takes_root_and_socket_from_the_configuration() throws Exception {
+        Path file = Files.writeString(
+                directory.resolve("config.toml"),
+                "version = 1\nroot = \"%1$s/root\"\naddress = \"%1$s/s.sock\"\n".formatted(directory));
+
+        assertThat(Volatilectl.program().run("health", "--config", file.toString()))
+                .isEqualTo(ExitCode.UNREACHABLE);
+        assertThat(Volatilectl.program().run("recovery", "--config=" + file)).isEqualTo(ExitCode.FAILED);
+        assertThat(errors())
+                .contains("nobody answers on " + directory.resolve("s.sock"))
+                .contains("no start has left a report below " + directory.resolve("root"));
+
+        Files.writeString(file, "rot = 1\n");
+        assertThat(control(directory.resolve("other.sock"), "health", "--config", file.toString()))
+                .as("a file that is not needed is not read")
+                .isEqualTo(ExitCode.UNREACHABLE);
+    }
+
+    @Test
+    void config_check_says_what_targeted_sync_depends_on() throws Exception {
+        Path file = Files.writeString(directory.resolve("config.toml"), "version = 1\n[layers]\nsync = \"targeted\"\n");
+
+        assertThat(daemon("config", "check", "--config", file.toString())).isZero();
+
+        assertThat(output())
+                .startsWith("ok\nnote: layers.sync = \"targeted\": serve refuses to start")
+                .contains("doctor");
+    }
+
+    @Test
     void the_version_is_told() {
         assertThat(daemon("--version")).isZero();
         assertThat(output()).startsWith("containerd-volatile-grpc ");

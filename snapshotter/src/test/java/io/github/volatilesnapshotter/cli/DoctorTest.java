@@ -6,6 +6,7 @@ import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.grpc.ServerFixture;
 import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.snapshot.FakeSnapshotter;
 import java.net.StandardProtocolFamily;
@@ -28,6 +29,7 @@ class DoctorTest {
     private Path directory;
 
     private final List<String> lines = new ArrayList<>();
+    private Config.Layers.Sync sync = Config.Layers.Sync.AUTO;
 
     @Test
     @Tag("kernel")
@@ -36,8 +38,9 @@ class DoctorTest {
                 .as(lines.toString())
                 .isZero();
 
-        assertThat(lines).hasSize(7).allMatch(line -> line.startsWith("OK "));
+        assertThat(lines).hasSize(8).allMatch(line -> line.startsWith("OK "));
         assertThat(line("error trace")).contains("the kernel tells at once of an error on device ");
+        assertThat(line("layer sync")).contains("auto: ");
         assertThat(directory).isEmptyDirectory();
         assertThat(MountInfo.ofSelf()).noneMatch(mount -> mount.mountPoint().startsWith(directory.toString()));
     }
@@ -82,6 +85,25 @@ class DoctorTest {
 
     @Test
     @Tag("kernel")
+    void a_log_that_is_missing_is_told_by_its_own_name() throws Exception {
+        Path root = Files.createDirectory(directory.resolve("root"));
+        Files.createFile(root.resolve("lock"));
+        Path copy = directory.resolve("copy.db");
+        try (SnapshotStore _ = SqliteSnapshotStore.open(directory.resolve("metadata.db"))) {
+            Files.copy(directory.resolve("metadata.db"), copy);
+        }
+        Files.move(copy, root.resolve("metadata.db"));
+
+        assertThat(examine(root, directory.resolve("state"), Optional.empty())).isEqualTo(ExitCode.FAILED);
+
+        assertThat(line("records"))
+                .startsWith("FAIL  records          " + root.resolve("metadata.db") + ": ")
+                .contains("its write-ahead log metadata.db-wal is missing", "or begin anew: stop containerd")
+                .doesNotContain("restoring");
+    }
+
+    @Test
+    @Tag("kernel")
     void a_root_on_a_filesystem_that_was_never_tested_is_told_so() throws Exception {
         Path root = Files.createDirectory(directory.resolve("root"));
         Command.run("mount", "-t", "tmpfs", "tmpfs", root.toString());
@@ -91,7 +113,17 @@ class DoctorTest {
             assertThat(line("root"))
                     .isEqualTo("OK    root             " + root + " lies on tmpfs, which can hold uppers but was never"
                             + " tested: better give one on ext4, xfs or btrfs\n");
+            assertThat(line("layer sync"))
+                    .startsWith("OK")
+                    .contains("auto: syncfs, always", "of tmpfs it is not known how to commit its log");
             assertThat(root).isEmptyDirectory();
+
+            sync = Config.Layers.Sync.TARGETED;
+            assertThat(examine(root, directory.resolve("state"), Optional.empty()))
+                    .isEqualTo(ExitCode.FAILED);
+            assertThat(line("layer sync"))
+                    .startsWith("FAIL")
+                    .contains("can't be done on device ", "(tmpfs)", "use \"auto\" or \"syncfs\"");
         } finally {
             Command.run("umount", root.toString());
         }
@@ -234,7 +266,10 @@ class DoctorTest {
                 socket,
                 defaults.grpc(),
                 defaults.volatileUppers(),
-                defaults.layers(),
+                new Config.Layers(
+                        sync,
+                        defaults.layers().earlyWritebackIntervalMillis(),
+                        defaults.layers().commitTimeoutMillis()),
                 defaults.watch(),
                 defaults.poison(),
                 new Config.Containerd(containerd, 1_000, 1_000),

@@ -121,6 +121,21 @@ class ReactorTest {
     }
 
     @Test
+    void a_container_that_had_its_mounts_before_the_poison_is_killed_when_its_task_comes() throws IOException {
+        try (FakeContainerd containerd = containerd()) {
+            containerd.refuse(Status.NOT_FOUND, Status.NOT_FOUND);
+            start(Mode.KILL, LONGEST_PAUSE_MILLIS);
+
+            reactor.poisoned(poisoning("k8s.io", "abc", Instant.now()));
+
+            awaitOutcome("sent", 1);
+            assertThat(containerd.kills).hasSize(3);
+            assertThat(outcome("failed")).isZero();
+            awaitRepeated(0);
+        }
+    }
+
+    @Test
     void a_kill_that_fails_is_repeated_whatever_the_failure_was() throws IOException {
         try (FakeContainerd containerd = containerd()) {
             containerd.refuse(Status.UNAVAILABLE, Status.DEADLINE_EXCEEDED, Status.INTERNAL, Status.INVALID_ARGUMENT);
@@ -313,7 +328,11 @@ class ReactorTest {
     }
 
     private static Poisoning poisoning(String namespace, String container) {
+        return poisoning(namespace, container, Instant.EPOCH);
+    }
+
+    private static Poisoning poisoning(String namespace, String container, Instant at) {
         return new Poisoning(
-                namespace + "/1/" + container, namespace, container, "writeback_error", "7:0", "EIO", Instant.EPOCH, 0);
+                namespace + "/1/" + container, namespace, container, "writeback_error", "7:0", "EIO", at, 0);
     }
 }

@@ -1,9 +1,7 @@
 package io.github.volatilesnapshotter.crash;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -33,7 +31,6 @@ final class KillRoundsTest {
     /** For comparison, and to see that the checks can fail. */
     @Test
     void the_stock_snapshotter_is_checked_in_the_same_way() throws Exception {
-        assumeTrue(Files.isExecutable(Peer.stockProgram()), "e2e/build-tools.sh builds it: " + Peer.stockProgram());
         Tally tally = KillSeries.killStock(directory, STOCK_ROUNDS, SEED);
         tell(tally);
         assertThat(tally.count(Violation.Kind.LOST)).isZero();

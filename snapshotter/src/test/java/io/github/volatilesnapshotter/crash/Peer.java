@@ -9,6 +9,7 @@ import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
@@ -64,13 +65,32 @@ final class Peer implements AutoCloseable {
         return new Peer(Kind.OURS, root, state);
     }
 
-    /** The stock snapshotter, as {@link #ours}. */
+    /**
+     * The stock snapshotter, as {@link #ours}.
+     *
+     * @throws NoSuchFileException if it is not built: a comparison that is skipped would show nothing
+     */
     static Peer stock(Path root, Path state) throws IOException {
+        requireBuilt(stockProgram());
         return new Peer(Kind.STOCK, root, state);
     }
 
+    static void requireBuilt(Path program) throws NoSuchFileException {
+        if (!Files.isExecutable(program)) {
+            throw new NoSuchFileException(
+                    program + " is missing: run " + projectRoot().resolve("e2e/build-tools.sh"));
+        }
+    }
+
+    private static Path stockProgram() {
+        return projectRoot().resolve(".build/bin/stock-snapshotter");
+    }
+
     static Peer of(Kind kind, Path root, Path state) throws IOException {
-        return new Peer(kind, root, state);
+        return switch (kind) {
+            case OURS -> ours(root, state);
+            case STOCK -> stock(root, state);
+        };
     }
 
     /** Has our daemon started with more flags; ignored by the stock one. */
@@ -89,11 +109,6 @@ final class Peer implements AutoCloseable {
         String script = "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"";
         wrapper = List.of("unshare", "--mount", "sh", "-c", script, bootId.toString());
         return this;
-    }
-
-    /** Where {@code e2e/build-tools.sh} puts the stock snapshotter. */
-    static Path stockProgram() {
-        return projectRoot().resolve(".build/bin/stock-snapshotter");
     }
 
     Kind kind() {

@@ -1,7 +1,6 @@
 package io.github.volatilesnapshotter.crash;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.github.volatilesnapshotter.crash.Violation.Kind;
 import io.github.volatilesnapshotter.lab.Disk.FileSystem;
@@ -51,7 +50,6 @@ final class PowerCutTest {
             value = FileSystem.class,
             names = {"EXT4", "XFS", "BTRFS"})
     void stock_overlayfs_without_sync_leaves_damaged_layers(FileSystem fileSystem) throws Exception {
-        assumeTrue(Files.isExecutable(Peer.stockProgram()), "e2e/build-tools.sh builds the stock snapshotter");
         PowerCuts powerCuts = new PowerCuts(fileSystem, Peer.Kind.STOCK, LOAD, SEED, directory);
 
         run(powerCuts, STOCK_CUTS, "without sync");

@@ -110,7 +110,7 @@ public abstract sealed class Disk implements AutoCloseable permits FaultyDisk, F
     /**
      * Unmounts everything that is on the disk, and removes the disk. May be repeated.
      *
-     * @throws IOException if somebody still used the disk after 20 s: it is out of sight, and goes with its last user
+     * @throws IOException if somebody still used the disk after a minute: it is out of sight, and goes with its last user, who is named
      */
     @Override
     public abstract void close() throws IOException;

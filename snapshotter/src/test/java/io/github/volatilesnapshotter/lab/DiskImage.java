@@ -39,14 +39,23 @@ public final class DiskImage implements AutoCloseable {
 
     @Override
     public void close() throws IOException {
-        Retry.untilItWorks(() -> {
-            new MountsOnDisk(root).unmountIdle();
-            if (MountInfo.all().stream()
-                    .anyMatch(mount -> Path.of(mount.mountPoint()).startsWith(root))) {
-                throw new IOException(root + " is busy");
-            }
-            return null;
-        });
+        try {
+            Retry.untilItWorks(this::unmountIdle);
+        } catch (IOException e) {
+            MountsOnDisk mounts = new MountsOnDisk(root);
+            IOException told = new IOException(e.getMessage() + "; held by " + mounts.holders(root), e);
+            mounts.detach();
+            throw told;
+        }
         Files.delete(root);
+    }
+
+    private Void unmountIdle() throws IOException {
+        new MountsOnDisk(root).unmountIdle();
+        if (MountInfo.all().stream()
+                .anyMatch(mount -> Path.of(mount.mountPoint()).startsWith(root))) {
+            throw new IOException(root + " is busy");
+        }
+        return null;
     }
 }

@@ -21,6 +21,9 @@ public final class FuseDisk extends Disk {
     /** For what a write cache may lose, in bytes: beyond that the oldest write has reached the medium. */
     private static final long CACHE_BYTES = 128L << 20;
 
+    /** What is dirty is written back by whoever lets go last, at the speed of a busy machine. */
+    private static final Duration UNMOUNT_BOUND = Duration.ofSeconds(60);
+
     private final FuseDiskDirectory directory;
     private final long cacheBytes;
     private final Thread shutdownHook;
@@ -222,11 +225,16 @@ public final class FuseDisk extends Disk {
 
     private void unmount() throws IOException {
         try {
-            Retry.untilItWorks(this::unmountIdle);
+            Retry.untilItWorks(this::unmountIdle, UNMOUNT_BOUND);
         } catch (IOException e) {
+            IOException told = new IOException(e.getMessage() + "; held by " + holders(), e);
             directory.mountsOnDisk().detach();
-            throw e;
+            throw told;
         }
+    }
+
+    private List<String> holders() throws IOException {
+        return loop == null ? List.of() : directory.mountsOnDisk().holders(loop.path());
     }
 
     /** A process that was killed a moment ago may still be letting go of a file. */

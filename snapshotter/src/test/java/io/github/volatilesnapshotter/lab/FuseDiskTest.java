@@ -218,6 +218,33 @@ class FuseDiskTest extends DiskKit<FuseDisk> {
         assertNothingIsLeft();
     }
 
+    @Test
+    void who_keeps_a_disk_in_a_mount_namespace_of_its_own_is_named() throws Exception {
+        Path entered = disk.root().getParent().resolveSibling("entered-" + disk.pid());
+        Process holder = new ProcessBuilder(
+                        "unshare",
+                        "--mount",
+                        "--propagation",
+                        "private",
+                        "sh",
+                        "-c",
+                        "touch " + entered + " && exec sleep 60")
+                .start();
+        try {
+            await().atMost(BOUND).until(() -> Files.exists(entered));
+
+            assertThat(new MountsOnDisk(disk.root()).holders(disk.device()))
+                    .anySatisfy(line -> assertThat(line)
+                            .startsWith("process " + holder.pid() + " (")
+                            .contains(" has " + disk.root() + " mounted in mnt:["));
+        } finally {
+            holder.destroyForcibly().waitFor();
+            Files.deleteIfExists(entered);
+        }
+        disk.close();
+        assertNothingIsLeft();
+    }
+
     /** Each step of which may wait for the disk. */
     private void writeAndFsync(String name) throws IOException {
         writeDirty(file(name), 16 * FILE_BYTES);

@@ -21,7 +21,12 @@ final class Retry {
      * @throws IOException of the last attempt, after 20 s
      */
     static <T> T untilItWorks(Attempt<T> attempt) throws IOException {
-        long deadline = System.nanoTime() + BOUND.toNanos();
+        return untilItWorks(attempt, BOUND);
+    }
+
+    /** As {@link #untilItWorks(Attempt)}, for as long as it may take. */
+    static <T> T untilItWorks(Attempt<T> attempt, Duration bound) throws IOException {
+        long deadline = System.nanoTime() + bound.toNanos();
         while (true) {
             try {
                 return attempt.make();

@@ -6,6 +6,7 @@ import io.github.volatilesnapshotter.snapshot.RecoveryReport.Outcome;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
+import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -41,6 +42,26 @@ class RecoveryReportsTest {
         assertThat(read.getArrayOrEmpty("finding").getTable(0).getString("key"))
                 .isEqualTo(key.substring(0, key.length() - 1) + '\ufffd');
         assertThat(read.getArrayOrEmpty("finding").getTable(0).getLong("id")).isEqualTo(17);
+    }
+
+    @Test
+    void each_count_is_a_field_of_the_log() {
+        report.count(Outcome.STAYS_POISONED);
+        report.count(Outcome.STAYS_POISONED);
+
+        List<Object> fields = report.countsAsFields();
+
+        assertThat(fields).hasSize(2 * Outcome.values().length);
+        assertThat(fields.get(fields.indexOf("stays_poisoned") + 1)).isEqualTo(2L);
+        assertThat(fields.get(fields.indexOf("lost_layer") + 1)).isEqualTo(0L);
+    }
+
+    @Test
+    void the_words_of_a_report_are_documented() throws Exception {
+        String documentation = Files.readString(Path.of(System.getProperty("project.root"), "docs/recovery-report.md"));
+
+        RecoveryReports.words()
+                .forEach((word, meaning) -> assertThat(documentation).contains("| `" + word + "` | " + meaning + " |"));
     }
 
     @Test
