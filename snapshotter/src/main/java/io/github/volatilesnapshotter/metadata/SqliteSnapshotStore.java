@@ -11,6 +11,7 @@ import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
@@ -20,7 +21,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Records in a SQLite file, with a copy in memory that answers all reads.
  *
- * <p>The copy is read from the file when the store is opened, and a transaction goes into the copy after SQLite has committed it. Writers take turns under one lock. What costs a flush and is nobody's answer - carrying the write-ahead log
+ * <p>The copy is read from the file when the store is opened, and a transaction goes into the copy after SQLite has committed it. Writers take turns under one lock; durable transactions that
+ * wait for it are written as one, with one flush ({@link DurableTurns}). What costs a flush and is nobody's answer - carrying the write-ahead log
  * over, reserving ids - is done by a thread of the store's own.
  *
  * <p>A write that fails because the disk is full, or because another program has the file locked, leaves everything as it was.
@@ -66,6 +68,9 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     private final SharedStrings strings = new SharedStrings();
     private final Mirror mirror = new Mirror();
     private final ReentrantLock writer = new ReentrantLock();
+    /** Before the writer's turn: those that wait for a flush take it together. */
+    private final DurableTurns durables = new DurableTurns();
+
     private final Semaphore maintenanceDue = new Semaphore(0);
     private final CountDownLatch closing = new CountDownLatch(1);
     private final Thread maintenance;
@@ -171,33 +176,11 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     @Override
     public <T, X extends Exception> T ordered(Work<T, X> work) throws X, MetadataException {
         awaitOutcomeOfDoubts();
-        return write(Durability.ORDERED, work);
+        return orderedNow(work);
     }
 
     @Override
     public <T, X extends Exception> T orderedNow(Work<T, X> work) throws X, MetadataException {
-        return write(Durability.ORDERED, work);
-    }
-
-    @Override
-    public <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException {
-        awaitOutcomeOfDoubts();
-        return write(Durability.DURABLE, work);
-    }
-
-    private void awaitOutcomeOfDoubts() throws MetadataException {
-        if (closed || !doubts.areOpen()) {
-            return;
-        }
-        try {
-            doubts.awaitSettled(DOUBT_WAIT_MILLIS);
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw refused(Reason.BUSY, "interrupted while waiting to learn whether the disk has kept the records");
-        }
-    }
-
-    private <T, X extends Exception> T write(Durability durability, Work<T, X> work) throws X, MetadataException {
         long calledAtNanos = System.nanoTime();
         becomeWriter();
         try {
@@ -210,11 +193,90 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             } finally {
                 changes = transaction.finish();
             }
-            commit(changes, durability);
-            observer.written(durability, begunAtNanos - calledAtNanos, System.nanoTime() - begunAtNanos);
+            commit(changes, Durability.ORDERED);
+            observer.written(Durability.ORDERED, begunAtNanos - calledAtNanos, System.nanoTime() - begunAtNanos);
             return answer;
         } finally {
             writer.unlock();
+        }
+    }
+
+    @Override
+    public <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException {
+        refuseNested();
+        awaitOutcomeOfDoubts();
+        DurableWrite<T, X> write = new DurableWrite<>(work);
+        DurableTurns.@Nullable Place lead = awaitTurn(write);
+        if (lead != null) {
+            try {
+                becomeWriter();
+                try {
+                    writeTogether(durables.take());
+                } finally {
+                    writer.unlock();
+                }
+            } finally {
+                durables.end(lead);
+            }
+        }
+        return write.answer();
+    }
+
+    /** Null if another thread has written it. */
+    private DurableTurns.@Nullable Place awaitTurn(DurableWrite<?, ?> write) throws MetadataException {
+        try {
+            return durables.await(write, WRITER_TIMEOUT_MILLIS);
+        } catch (TimeoutException e) {
+            throw busy();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw interrupted();
+        }
+    }
+
+    /**
+     * One transaction of SQLite and one flush for all of them, each on what those before it have made of the records. All are on disk, or none
+     * is; but one whose work has thrown is no part of it.
+     */
+    private void writeTogether(List<DurableWrite<?, ?>> writes) {
+        long begunAtNanos = System.nanoTime();
+        RecordsSoFar records = mirror;
+        List<Change> changes = new ArrayList<>();
+        List<DurableWrite<?, ?>> worked = new ArrayList<>();
+        for (DurableWrite<?, ?> write : writes) {
+            ChangeSet transaction = new ChangeSet(records, strings);
+            boolean hasWorked = write.run(transaction);
+            List<Change> its = transaction.finish();
+            if (hasWorked) {
+                worked.add(write);
+                changes.addAll(its);
+                records = transaction.soFar();
+            }
+        }
+        if (worked.isEmpty()) {
+            return;
+        }
+        try {
+            commit(changes, Durability.DURABLE);
+        } catch (MetadataException | RuntimeException | Error e) {
+            worked.forEach(write -> write.fail(e));
+            return;
+        }
+        long endedAtNanos = System.nanoTime();
+        observer.flushed(worked.size());
+        worked.forEach(write -> observer.written(
+                Durability.DURABLE, begunAtNanos - write.calledAtNanos(), endedAtNanos - begunAtNanos));
+    }
+
+    private void awaitOutcomeOfDoubts() throws MetadataException {
+        if (closed || !doubts.areOpen()) {
+            return;
+        }
+        try {
+            doubts.awaitSettled(DOUBT_WAIT_MILLIS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw refused(Reason.BUSY, "interrupted while waiting to learn whether the disk has kept the records");
         }
     }
 
@@ -287,7 +349,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** How many threads wait for their turn to write. Any thread. */
     public int waitingWriters() {
-        return writer.getQueueLength();
+        return writer.getQueueLength() + durables.waiting();
     }
 
     /** Length of the write-ahead log. Any thread. */
@@ -323,17 +385,29 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** Waits for the turn to write: bounded, so that a hung disk gives errors and not a pile of threads. */
     private void takeTurn() throws MetadataException {
-        if (writer.isHeldByCurrentThread()) {
-            throw new IllegalStateException("a transaction within a transaction");
-        }
+        refuseNested();
         try {
             if (!writer.tryLock() && !writer.tryLock(WRITER_TIMEOUT_MILLIS, TimeUnit.MILLISECONDS)) {
-                throw refused(Reason.BUSY, "other writers have taken longer than " + WRITER_TIMEOUT_MILLIS + " ms");
+                throw busy();
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw refused(Reason.BUSY, "interrupted while waiting for other writers");
+            throw interrupted();
         }
+    }
+
+    private void refuseNested() {
+        if (writer.isHeldByCurrentThread()) {
+            throw new IllegalStateException("a transaction within a transaction");
+        }
+    }
+
+    private MetadataException busy() {
+        return refused(Reason.BUSY, "other writers have taken longer than " + WRITER_TIMEOUT_MILLIS + " ms");
+    }
+
+    private MetadataException interrupted() {
+        return refused(Reason.BUSY, "interrupted while waiting for other writers");
     }
 
     private MetadataException refused(Reason reason, String why) {

@@ -14,6 +14,13 @@ public interface StoreObserver {
     default void written(Durability durability, long waitedNanos, long tookNanos) {}
 
     /**
+     * Durable transactions were brought to disk by one flush, each of which is then {@link #written}.
+     *
+     * @param transactions at least 1
+     */
+    default void flushed(int transactions) {}
+
+    /**
      * The write-ahead log was carried over into the database and emptied.
      *
      * @param logBytes how long it was

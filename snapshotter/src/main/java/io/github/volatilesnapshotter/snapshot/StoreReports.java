@@ -31,6 +31,11 @@ final class StoreReports implements StoreObserver {
     }
 
     @Override
+    public void flushed(int transactions) {
+        metrics.flushed();
+    }
+
+    @Override
     public void maintenanceFailed(MetadataException failure) {
         LOG.log(WARNING, "maintenance of the metadata failed and will be tried again", failure);
     }
