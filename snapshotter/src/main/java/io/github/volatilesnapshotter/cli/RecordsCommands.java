@@ -23,6 +23,11 @@ import org.tomlj.TomlTable;
 final class RecordsCommands {
     static final Flag ROOT = new Flag(
             "--root", "DIR", "The daemon's root.\nDefault: " + Config.defaults().root());
+    private static final Flag STATE = new Flag(
+            "--state",
+            "DIR",
+            "The runtime directory of the daemon, if none runs.\nDefault: "
+                    + Config.defaults().state());
     private static final Flag REPLACE = new Flag("--replace", null, "Replace FILE if it is there.");
     private static final String FINDING = "%-13s %-6s %s%n";
 
@@ -33,11 +38,12 @@ final class RecordsCommands {
                 new Command(
                         "backup",
                         List.of("FILE"),
-                        List.of(address, ROOT, REPLACE),
+                        List.of(address, ROOT, STATE, REPLACE),
                         "Copy all records into FILE: from the daemon, or, if\nnone runs, from its root.",
                         (flags, operands) -> backup(
                                 flags.pathOf(address).orElse(defaultAddress),
                                 rootOf(flags),
+                                flags.pathOf(STATE).orElse(Config.defaults().state()),
                                 new BackupFile(pathOf(operands), flags.has(REPLACE)))),
                 new Command(
                         "restore",
@@ -64,21 +70,21 @@ final class RecordsCommands {
         return Path.of(operands.getFirst()).toAbsolutePath().normalize();
     }
 
-    private static int backup(Path address, Path root, BackupFile file) throws Exception {
+    private static int backup(Path address, Path root, Path state, BackupFile file) throws Exception {
         Backup backup;
         try (SocketClient daemon = new SocketClient(address)) {
             backup = file.write(unfinished -> write(daemon.backup(), unfinished));
         } catch (UnreachableException e) {
-            backup = backupOfStopped(root, file, e);
+            backup = backupOfStopped(root, state, file, e);
         }
         Console.print(backup.records().size() + " records\n");
         return ExitCode.OK;
     }
 
-    private static Backup backupOfStopped(Path root, BackupFile file, UnreachableException unreachable)
+    private static Backup backupOfStopped(Path root, Path state, BackupFile file, UnreachableException unreachable)
             throws Exception {
         try (StoppedRoot stopped = StoppedRoot.open(root)) {
-            return file.write(stopped::copyRecords);
+            return file.write(copy -> stopped.copyRecords(copy, state));
         } catch (StartException e) {
             throw new IOException(unreachable.getMessage() + ", and " + e.getMessage(), e);
         }
