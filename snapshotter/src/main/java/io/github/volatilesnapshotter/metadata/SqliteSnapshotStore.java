@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.metadata;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -61,9 +62,13 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** Why writes are refused, and {@link System#nanoTime} of when that began. */
     private record Refusal(String why, long sinceNanos) {}
 
+    /** The records after a transaction. */
+    private record Acknowledged(List<SnapshotRecord> records, long lastTransaction) {}
+
     private final Path path;
     private final DatabaseFiles files;
     private volatile SqliteFile file;
+    private final TransactionNote note;
     private final StoreObserver observer;
     private final SharedStrings strings = new SharedStrings();
     private final Mirror mirror = new Mirror();
@@ -80,10 +85,15 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     private final Doubts doubts = new Doubts();
     private volatile boolean closed;
     private int changesSinceLook;
+    private String identity = "";
+    private boolean isRestored;
+    private long lastTransaction;
+    private boolean isNoteFailing;
     private long checkpointAtBytes = LOG_CHECKPOINT_BYTES;
 
-    private SqliteSnapshotStore(DatabaseFiles files, SqliteFile file, StoreObserver observer) {
+    private SqliteSnapshotStore(DatabaseFiles files, SqliteFile file, TransactionNote note, StoreObserver observer) {
         this.path = files.database();
+        this.note = note;
         this.files = files;
         this.file = file;
         this.observer = observer;
@@ -103,13 +113,27 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** As {@link #open(Path)}, with an observer. */
     public static SqliteSnapshotStore open(Path file, StoreObserver observer) throws MetadataException {
+        return open(file, TransactionNote.NONE, observer);
+    }
+
+    /**
+     * As {@link #open(Path)}, and refuses records that have lost transactions since they were noted.
+     *
+     * @param note closed together with the store
+     */
+    public static SqliteSnapshotStore open(Path file, TransactionNote note, StoreObserver observer)
+            throws MetadataException {
         DatabaseFiles files = new DatabaseFiles(file.toAbsolutePath());
+        if (isMissing(file)) {
+            note.checkMayBeMissing(files.database());
+        }
         files.settle();
         SqliteSnapshotStore store =
-                new SqliteSnapshotStore(files, SqliteFile.open(files.database(), Schema.CURRENT), observer);
+                new SqliteSnapshotStore(files, SqliteFile.open(files.database(), Schema.CURRENT), note, observer);
         try {
             store.load();
         } catch (MetadataException e) {
+            store.closeNoteAfter(e);
             store.file.letGoAfter(e);
             throw e;
         }
@@ -125,9 +149,16 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     private void load() throws MetadataException {
         List<Change> records = new ArrayList<>();
-        file.load(strings, record -> records.add(new Change.Insert(record)));
+        long lastWritten = file.load(strings, record -> records.add(new Change.Insert(record)));
+        StoreRow row = file.storeRow();
+        identity = row.identity();
+        isRestored = row.isRestored() && !note.isKept();
+        lastTransaction = Math.max(lastWritten, row.lastTransaction());
+        note.check(path, row, lastTransaction);
+        // Before anything says that the records were opened: a start that is killed in between has the same outcome.
+        note.begin(path, identity, lastTransaction);
         mirror.apply(records);
-        long lastReserved = file.idsReservedThrough();
+        long lastReserved = row.idsReservedThrough();
         long lastGiven = records.isEmpty()
                 ? 0
                 : ((Change.Insert) records.getLast()).record().id();
@@ -138,7 +169,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             rebuild();
             observer.rebuilt(System.nanoTime() - begunAtNanos);
         }
-        file.markInUse();
+        file.markInUse(note.isKept());
         // Also takes the flush of the log's header, see SqliteFile.checkpoint.
         reserveIds();
     }
@@ -284,19 +315,35 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         if (changes.isEmpty() && durability == Durability.ORDERED) {
             return;
         }
+        long number = changes.isEmpty() ? lastTransaction : lastTransaction + 1;
         try {
-            file.write(changes, durability);
+            file.write(changes, durability, number);
         } catch (MetadataException e) {
             refuseWritesAfter(e);
             throw e;
         }
         CrashPoint.WRITTEN.reached();
+        acknowledge(number);
         mirror.apply(changes);
         changesSinceLook += changes.size();
         if (changesSinceLook >= CHANGES_PER_LOOK) {
             changesSinceLook = 0;
             if (file.logBytes() >= checkpointAtBytes) {
                 maintenanceDue.release();
+            }
+        }
+    }
+
+    /** A transaction that can't be noted is as good as any; its loss would not be found. */
+    private void acknowledge(long number) {
+        lastTransaction = number;
+        try {
+            note.write(number);
+            isNoteFailing = false;
+        } catch (IOException e) {
+            if (!isNoteFailing) {
+                isNoteFailing = true;
+                observer.notNoted(e);
             }
         }
     }
@@ -380,7 +427,12 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     @Override
     public void copyTo(Path copy) throws MetadataException {
-        FreshDatabase.write(copy, Schema.CURRENT, acknowledged(), Math.max(idsReservedThrough, nextId.get()));
+        Acknowledged moment = acknowledged();
+        FreshDatabase.write(
+                copy,
+                Schema.CURRENT,
+                moment.records(),
+                new StoreRow(Math.max(idsReservedThrough, nextId.get()), identity, moment.lastTransaction(), false));
     }
 
     /** Waits for the turn to write: bounded, so that a hung disk gives errors and not a pile of threads. */
@@ -511,10 +563,14 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** Writes the file anew from memory and accepts writes again. If that fails, the old files are as they were. */
     private void rebuild() throws MetadataException {
-        List<SnapshotRecord> records = acknowledged();
+        Acknowledged moment = acknowledged();
         // Not below what was reserved: ids are still given from that.
         long idsThrough = Math.max(idsReservedThrough, nextId.get() + ID_BLOCK);
-        FreshDatabase.write(files, Schema.CURRENT, records, idsThrough);
+        FreshDatabase.write(
+                files,
+                Schema.CURRENT,
+                moment.records(),
+                new StoreRow(idsThrough, identity, moment.lastTransaction(), isRestored));
         takeTurn();
         try {
             if (!closed) { // else the next one to open it puts the new file in place
@@ -526,10 +582,10 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     }
 
     /** Taken in a writer's turn: none that began before writes were refused is still under way, and none begins. */
-    private List<SnapshotRecord> acknowledged() throws MetadataException {
+    private Acknowledged acknowledged() throws MetadataException {
         takeTurn();
         try {
-            return mirror.all();
+            return new Acknowledged(mirror.all(), lastTransaction);
         } finally {
             writer.unlock();
         }
@@ -543,7 +599,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         file.closeInUse();
         files.putNextInPlace();
         file = SqliteFile.open(path, Schema.CURRENT);
-        file.markInUse();
+        file.markInUse(note.isKept());
         // Also takes the flush of the log's header, see SqliteFile.checkpoint. If it fails, this file is the one that
         // must stay
         // open until the next one is on disk.
@@ -615,11 +671,31 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             writer.unlock();
         }
         endMaintenance();
-        if (refusal.get() == null) {
-            // Else closing would carry a log into the database whose pages may be lost, without looking at its
-            // checksums. The next
-            // open does look at them.
-            file.close();
+        try {
+            if (refusal.get() == null) {
+                // Else closing would carry a log into the database whose pages may be lost, without looking at its
+                // checksums. The next open does look at them.
+                file.close();
+            }
+        } finally {
+            closeNote();
+        }
+    }
+
+    private void closeNote() throws MetadataException {
+        try {
+            note.close();
+        } catch (IOException e) {
+            throw new MetadataException(
+                    Reason.FAILED, path, "close the note of the last transaction", e.toString(), "", e);
+        }
+    }
+
+    private void closeNoteAfter(MetadataException failure) {
+        try {
+            note.close();
+        } catch (IOException e) {
+            failure.addSuppressed(e);
         }
     }
 

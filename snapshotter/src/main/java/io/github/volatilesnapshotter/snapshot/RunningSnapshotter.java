@@ -17,6 +17,7 @@ import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metadata.TransactionNote;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.ErrorEpoch;
@@ -125,7 +126,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         StartChecks.checkPool(layout, settings.state());
         layout.create();
         StartChecks.checkRecords(layout);
-        SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
+        TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), BootId.current());
+        SnapshotStore store = SqliteSnapshotStore.open(layout.database(), note, new StoreReports(metrics));
         opened.add(store::close);
         return new RunningSnapshotter(opened, store, settings, layout, metrics);
     }

@@ -268,7 +268,7 @@ class RecoveryStatesTest {
         fixture.stop();
         Path backup = directory.resolve("backup.db");
         try (StoppedRoot root = StoppedRoot.open(layout.root())) {
-            root.copyRecords(backup);
+            root.copyRecords(backup, fixture.state());
         }
         fixture.start();
         fixture.snapshotter().remove("removed-since");
@@ -316,7 +316,7 @@ class RecoveryStatesTest {
         Path backup = directory.resolve("backup.db");
         long base = idOf("base");
         try (StoppedRoot root = StoppedRoot.open(layout.root())) {
-            root.copyRecords(backup);
+            root.copyRecords(backup, fixture.state());
         }
         Files.writeString(layout.committedMark(base), "another\n");
         try (StoppedRoot root = StoppedRoot.open(layout.root())) {
