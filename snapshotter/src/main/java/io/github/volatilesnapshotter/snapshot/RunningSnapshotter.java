@@ -181,7 +181,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.openUppers = new OpenUppers(settings.mostOpenUppers(), () -> uppers.overlays() + uppers.witnesses());
         this.poisoner = new Poisoner(store, metrics);
         this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
-        this.layerSync = new LayerSync(layout, superblock, syncChoice, settings.commitTimeoutMillis());
+        Usages usages = new Usages(layout, settings.usageCacheMillis());
+        this.layerSync = new LayerSync(layout, superblock, syncChoice, usages, settings.commitTimeoutMillis());
         this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
         this.snapshotter = new OverlaySnapshotter(
                 settings,
@@ -192,6 +193,7 @@ public final class RunningSnapshotter implements AutoCloseable {
                 poisoner,
                 inquiry,
                 layerSync,
+                usages,
                 trash,
                 lostLayers,
                 machine,
