@@ -26,10 +26,10 @@ public enum CrashPoint {
     /** New labels are written. */
     UPDATE_RECORDED,
 
-    /** The data of what becomes a layer are on disk. */
-    LAYER_SYNCED,
-    /** The mark of a layer is on disk under another name. */
+    /** The mark of a layer is there under another name. */
     MARK_DRAFTED,
+    /** What becomes a layer is on disk, and so is its mark under another name. */
+    LAYER_SYNCED,
     /** The mark of a layer has its name, in memory. */
     MARK_NAMED,
     /** The mark of a layer is on disk. */

@@ -1,11 +1,9 @@
 package io.github.volatilesnapshotter.snapshot;
 
-import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.SyscallException;
-import io.github.volatilesnapshotter.linux.Whiteouts;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.RecordedUsage;
@@ -71,29 +69,31 @@ final class Committer {
         SnapshotRecord active = rule.check(store::find);
         poisoner.refusePoisoned(active);
         lostLayers.lookAndRefuse(rule.key(), active.hasParent() ? store.chain(active.parentId()) : List.of());
-        sync(active, rule.name());
-        RecordedUsage usage = usages.count(active.id(), rule.key(), cancellation);
+        RecordedUsage usage = sync(active, rule.name(), cancellation);
         record(rule, labels, usage, cancellation);
         tidy(active.id(), rule.key());
     }
 
     /**
-     * Returns when the upper is on disk and nothing of it was lost on the way; if something was, the snapshot is poisoned. A
+     * Returns what it holds when the upper is on disk and nothing of it was lost on the way; if something was, the snapshot is poisoned. A
      * machine that is out of space or descriptors has lost nothing: then the snapshot stays as it is.
      */
-    private void sync(SnapshotRecord active, String name) throws SnapshotException {
+    private RecordedUsage sync(SnapshotRecord active, String name, Cancellation cancellation) throws SnapshotException {
         long id = active.id();
+        List<SnapshotRecord> parents = active.hasParent() ? store.chain(active.parentId()) : List.of();
+        List<Path> lower =
+                parents.stream().map(parent -> layout.upper(parent.id())).toList();
+        LayerSync.Layer layer = new LayerSync.Layer(id, active.key(), name, lower, cancellation);
         Optional<VolatileOverlay> overlay = uppers.overlay(id);
         Optional<Witness> witness = uppers.witness(id);
         try {
             if (overlay.isPresent()) {
-                layerSync.syncVolatile(id, name, overlay.get());
-            } else if (witness.isPresent()) {
-                removeIdleWhiteouts(active);
-                layerSync.syncDurable(id, name, witness.get());
-            } else {
-                throw new IllegalStateException(active.key() + " has neither overlay nor witness and is not poisoned");
+                return layerSync.syncVolatile(layer, overlay.get());
             }
+            if (witness.isPresent()) {
+                return layerSync.syncDurable(layer, witness.get());
+            }
+            throw new IllegalStateException(active.key() + " has neither overlay nor witness and is not poisoned");
         } catch (SyscallException e) {
             if (!Failures.meansLostWrite(e)) {
                 throw Failures.of(active.key(), e);
@@ -109,21 +109,6 @@ final class Committer {
         } catch (TimeoutException e) {
             throw new SnapshotException(
                     Category.UNAVAILABLE, "snapshot " + active.key() + " is not committed: " + e.getMessage(), e);
-        }
-    }
-
-    /**
-     * The applier of a layer without parent does not know what the layer will stand on, and the kernel shows a whiteout that
-     * hides nothing. Once the layer's place is known they go; a later try gives it no other place, because containerd names the
-     * same parent.
-     */
-    private void removeIdleWhiteouts(SnapshotRecord active) throws SyscallException {
-        List<SnapshotRecord> parents = active.hasParent() ? store.chain(active.parentId()) : List.of();
-        List<Path> lower =
-                parents.stream().map(parent -> layout.upper(parent.id())).toList();
-        int removed = Whiteouts.removeIdle(layout.upper(active.id()), lower);
-        if (removed > 0) {
-            LOG.log(INFO, "removed whiteouts that hide nothing", "key", active.key(), "count", removed);
         }
     }
 

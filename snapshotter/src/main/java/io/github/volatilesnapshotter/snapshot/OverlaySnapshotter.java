@@ -62,6 +62,7 @@ final class OverlaySnapshotter implements Snapshotter {
             Poisoner poisoner,
             Inquiry inquiry,
             LayerSync layerSync,
+            Usages usages,
             Trash trash,
             LostLayers lostLayers,
             Machine machine,
@@ -80,7 +81,7 @@ final class OverlaySnapshotter implements Snapshotter {
         this.metrics = metrics;
         this.admission = admission;
         this.mounts = new SnapshotMounts(layout);
-        this.usages = new Usages(layout, settings.usageCacheMillis());
+        this.usages = usages;
         this.reads = new SnapshotReads(store, new Infos(poisoner, lostLayers), usages);
         this.committer =
                 new Committer(store, layout, uppers, layerSync, poisoner, lostLayers, inquiry, usages, machine);

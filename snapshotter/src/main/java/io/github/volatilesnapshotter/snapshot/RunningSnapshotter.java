@@ -191,7 +191,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.poisoner = new Poisoner(store, poisonReports::tell);
         this.lostLayers = new LostLayers(store, layout);
         this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
-        this.layerSync = new LayerSync(layout, superblock, syncChoice, settings.commitTimeoutMillis());
+        Usages usages = new Usages(layout, settings.usageCacheMillis());
+        this.layerSync = new LayerSync(layout, superblock, syncChoice, usages, settings.commitTimeoutMillis());
         this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
         this.snapshotter = new OverlaySnapshotter(
                 settings,
@@ -202,6 +203,7 @@ public final class RunningSnapshotter implements AutoCloseable {
                 poisoner,
                 inquiry,
                 layerSync,
+                usages,
                 trash,
                 lostLayers,
                 machine,

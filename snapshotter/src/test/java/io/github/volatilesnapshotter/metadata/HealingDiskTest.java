@@ -197,11 +197,14 @@ final class HealingDiskTest {
         try (SqliteSnapshotStore store = open();
                 ExecutorService threads = Executors.newCachedThreadPool()) {
             insert(store, "before");
+            CountDownLatch isUnderWay = new CountDownLatch(1);
             CountDownLatch end = new CountDownLatch(1);
             Future<Boolean> another = threads.submit(() -> store.<Boolean, InterruptedException>ordered(_ -> {
+                isUnderWay.countDown();
                 end.await();
                 return true;
             }));
+            isUnderWay.await();
             List<Future<Boolean>> together = new ArrayList<>();
             for (int i = 1; i <= TOGETHER; i++) {
                 String key = "together " + i;

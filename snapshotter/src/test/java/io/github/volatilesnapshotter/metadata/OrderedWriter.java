@@ -76,11 +76,14 @@ final class OrderedWriter {
     /** As many Commits at once would do it, while somebody else writes. */
     private static void writeTogether(SqliteSnapshotStore store) throws Exception {
         try (ExecutorService threads = Executors.newCachedThreadPool()) {
+            CountDownLatch isUnderWay = new CountDownLatch(1);
             CountDownLatch end = new CountDownLatch(1);
             Future<?> another = threads.submit(() -> store.<Boolean, InterruptedException>ordered(_ -> {
+                isUnderWay.countDown();
                 end.await();
                 return true;
             }));
+            isUnderWay.await();
             List<Future<?>> together = new ArrayList<>();
             for (int i = 1; i <= TOGETHER; i++) {
                 long id = 2_000_000L + i;
