@@ -120,7 +120,7 @@ final class Doctor {
             return "held by the daemon that serves " + config.root() + ", which verified them when it started";
         }
         try (StoppedRoot stopped = found.get()) {
-            return stopped.verifyRecords() + " records, undamaged";
+            return stopped.verifyRecords(config.state()) + " records, undamaged";
         }
     }
 

@@ -22,6 +22,8 @@ import org.tomlj.TomlTable;
 /** What can be done with the records and the reports below a root, whether its daemon runs or not. */
 final class RecordsCommands {
     static final Flag ROOT = new Flag("--root", "DIR", "The daemon's root.\nDefault: the configuration's.");
+    private static final Flag STATE = new Flag(
+            "--state", "DIR", "The runtime directory of the daemon, if none runs.\nDefault: the configuration's.");
     private static final Flag REPLACE = new Flag("--replace", null, "Replace FILE if it is there.");
     private static final String BACKUP_DETAILS = """
             From a running daemon the copy is made without a pause, and changes nothing.
@@ -37,12 +39,13 @@ final class RecordsCommands {
                 new Command(
                         "backup",
                         List.of("FILE"),
-                        List.of(ConfigFlags.FILE, Volatilectl.ADDRESS, ROOT, REPLACE),
+                        List.of(ConfigFlags.FILE, Volatilectl.ADDRESS, ROOT, STATE, REPLACE),
                         "Copy all records into FILE: from the daemon, or, if\nnone runs, from its root.",
                         BACKUP_DETAILS,
                         (flags, operands) -> backup(
                                 Volatilectl.addressOf(flags),
                                 rootOf(flags),
+                                stateOf(flags),
                                 new BackupFile(pathOf(operands), flags.has(REPLACE)))),
                 new Command(
                         "restore",
@@ -70,6 +73,11 @@ final class RecordsCommands {
         return given.isPresent() ? given.get() : ConfigFlags.load(flags).root();
     }
 
+    private static Path stateOf(Arguments flags) throws UsageException, ConfigException, IOException {
+        Optional<Path> given = flags.pathOf(STATE);
+        return given.isPresent() ? given.get() : ConfigFlags.load(flags).state();
+    }
+
     private static Path pathOf(List<String> operands) throws UsageException {
         if (operands.getFirst().isEmpty()) {
             throw new UsageException("FILE is empty");
@@ -77,21 +85,21 @@ final class RecordsCommands {
         return Path.of(operands.getFirst()).toAbsolutePath().normalize();
     }
 
-    private static int backup(Path address, Path root, BackupFile file) throws Exception {
+    private static int backup(Path address, Path root, Path state, BackupFile file) throws Exception {
         Backup backup;
         try (SocketClient daemon = new SocketClient(address)) {
             backup = file.write(unfinished -> write(daemon.backup(), unfinished));
         } catch (UnreachableException e) {
-            backup = backupOfStopped(root, file, e);
+            backup = backupOfStopped(root, state, file, e);
         }
         Console.print(backup.records().size() + " records\n");
         return ExitCode.OK;
     }
 
-    private static Backup backupOfStopped(Path root, BackupFile file, UnreachableException unreachable)
+    private static Backup backupOfStopped(Path root, Path state, BackupFile file, UnreachableException unreachable)
             throws Exception {
         try (StoppedRoot stopped = StoppedRoot.open(root)) {
-            return file.write(stopped::copyRecords);
+            return file.write(copy -> stopped.copyRecords(copy, state));
         } catch (StartException e) {
             throw new IOException(unreachable.getMessage() + ", and " + e.getMessage(), e);
         }

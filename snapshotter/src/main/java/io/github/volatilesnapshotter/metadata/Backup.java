@@ -24,8 +24,8 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
     /** What to do about records that are damaged or missing; the same words as in the README. */
     public static final String OR_BEGIN_ANEW =
             "put a backup in its place (volatilectl restore FILE), or begin anew: stop containerd and the daemon, unmount what is"
-                    + " mounted below the root, move the root away, start both, and remove this snapshotter's images and"
-                    + " containers from containerd";
+                    + " mounted below the root, move the root away, remove last-transaction from the runtime directory, start"
+                    + " both, and remove this snapshotter's images and containers from containerd";
 
     private static final DateTimeFormatter TIME =
             DateTimeFormatter.ofPattern("uuuuMMdd'T'HHmmss.SSS'Z'").withZone(ZoneOffset.UTC);
@@ -41,6 +41,11 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
      * @throws MetadataException if it is damaged, of a newer version, or something else
      */
     public static Backup read(Path file, Path scratch) throws MetadataException {
+        return read(file, scratch, TransactionNote.NONE);
+    }
+
+    /** As {@link #read(Path, Path)}, and refuses a file that has lost transactions since they were noted. */
+    public static Backup read(Path file, Path scratch, TransactionNote note) throws MetadataException {
         DatabaseFiles copies = new DatabaseFiles(scratch.toAbsolutePath());
         copies.removeRestoring();
         try {
@@ -52,7 +57,7 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
             SqliteFile.checkLog(file);
             copy(file, copies.restoring(), "");
             copy(file, copies.restoring(), "-wal");
-            return readCopy(file, copies.restoring());
+            return readCopy(file, copies.restoring(), note);
         } catch (IOException e) {
             throw new MetadataException(Reason.UNUSABLE_FILE, file, "read", e.toString(), "", e);
         } finally {
@@ -67,13 +72,15 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
         }
     }
 
-    private static Backup readCopy(Path file, Path copy) throws MetadataException {
+    private static Backup readCopy(Path file, Path copy, TransactionNote note) throws MetadataException {
         List<SnapshotRecord> records = new ArrayList<>();
         try {
             SqliteFile opened = SqliteFile.open(copy, Schema.CURRENT);
             try {
-                opened.load(new SharedStrings(), records::add);
-                return new Backup(records, opened.idsReservedThrough());
+                long lastTransaction = opened.load(new SharedStrings(), records::add);
+                StoreRow row = opened.storeRow();
+                note.check(file.toAbsolutePath(), row, Math.max(lastTransaction, row.lastTransaction()));
+                return new Backup(records, row.idsReservedThrough());
             } finally {
                 opened.closeInUse();
             }
@@ -93,7 +100,7 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
         // One that was put in place before but not everywhere yet.
         files.settle();
         Optional<Path> aside = files.keepAside(".replaced-" + TIME.format(Instant.now()));
-        FreshDatabase.write(files, Schema.CURRENT, records, idsReservedThrough + IDS_SINCE);
+        FreshDatabase.write(files, Schema.CURRENT, records, StoreRow.ofRestored(idsReservedThrough + IDS_SINCE));
         files.putNextInPlace();
         return aside;
     }

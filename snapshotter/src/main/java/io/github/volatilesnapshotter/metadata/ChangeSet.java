@@ -8,11 +8,12 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A transaction while its work runs: the committed records, and the changes to them so far. Nothing is written before the work is
+ * A transaction while its work runs: the records before it, and the changes to them so far. Nothing is written before the work is
  * done, so that a transaction of one change is one SQL statement, and one that throws costs nothing.
  */
 final class ChangeSet implements SnapshotStore.Transaction {
-    private final Mirror committed;
+    private final RecordsSoFar earlier;
+    private final RecordsSoFar soFar = new SoFar();
     private final SharedStrings strings;
     private final List<Change> changes = new ArrayList<>(2);
     private final Map<Long, Optional<SnapshotRecord>> changedById = new HashMap<>();
@@ -20,8 +21,8 @@ final class ChangeSet implements SnapshotStore.Transaction {
     private final Map<Long, Integer> childrenGained = new HashMap<>();
     private boolean over;
 
-    ChangeSet(Mirror committed, SharedStrings strings) {
-        this.committed = committed;
+    ChangeSet(RecordsSoFar earlier, SharedStrings strings) {
+        this.earlier = earlier;
         this.strings = strings;
     }
 
@@ -31,24 +32,27 @@ final class ChangeSet implements SnapshotStore.Transaction {
         return changes;
     }
 
+    /** The records as they are with the changes; also when the transaction is over, for one that is written together with it. */
+    RecordsSoFar soFar() {
+        return soFar;
+    }
+
     @Override
     public Optional<SnapshotRecord> find(String key) {
         checkNotOver();
-        Optional<SnapshotRecord> changed = changedByKey.get(key);
-        return changed != null ? changed : committed.find(key);
+        return soFar.find(key);
     }
 
     @Override
     public Optional<SnapshotRecord> find(long id) {
         checkNotOver();
-        Optional<SnapshotRecord> changed = changedById.get(id);
-        return changed != null ? changed : committed.find(id);
+        return soFar.find(id);
     }
 
     @Override
     public boolean hasChildren(long id) {
         checkNotOver();
-        return committed.childrenOf(id) + childrenGained.getOrDefault(id, 0) > 0;
+        return soFar.childrenOf(id) > 0;
     }
 
     @Override
@@ -164,5 +168,24 @@ final class ChangeSet implements SnapshotStore.Transaction {
 
     private static IllegalArgumentException broken(SnapshotRecord record, String rule) {
         return new IllegalArgumentException("snapshot " + record.id() + ", " + record.key() + ": " + rule);
+    }
+
+    private final class SoFar implements RecordsSoFar {
+        @Override
+        public Optional<SnapshotRecord> find(String key) {
+            Optional<SnapshotRecord> changed = changedByKey.get(key);
+            return changed != null ? changed : earlier.find(key);
+        }
+
+        @Override
+        public Optional<SnapshotRecord> find(long id) {
+            Optional<SnapshotRecord> changed = changedById.get(id);
+            return changed != null ? changed : earlier.find(id);
+        }
+
+        @Override
+        public int childrenOf(long id) {
+            return earlier.childrenOf(id) + childrenGained.getOrDefault(id, 0);
+        }
     }
 }

@@ -21,12 +21,12 @@ final class FreshDatabase {
      *
      * @throws MetadataException if it could not be written; nothing of it is left, unless removing it failed as well
      */
-    static void write(DatabaseFiles files, Schema schema, List<SnapshotRecord> records, long idsReservedThrough)
+    static void write(DatabaseFiles files, Schema schema, List<SnapshotRecord> records, StoreRow row)
             throws MetadataException {
         // Never written over: a page that was lost before may be clean in the cache.
         files.removeUnfinished();
         try {
-            write(files.unfinished(), schema, records, idsReservedThrough);
+            write(files.unfinished(), schema, records, row);
             files.finish();
         } catch (MetadataException e) {
             removeAfter(e, files);
@@ -39,11 +39,10 @@ final class FreshDatabase {
      *
      * @param file is not there, or empty
      */
-    static void write(Path file, Schema schema, List<SnapshotRecord> records, long idsReservedThrough)
-            throws MetadataException {
+    static void write(Path file, Schema schema, List<SnapshotRecord> records, StoreRow row) throws MetadataException {
         SqliteFile.createForOwnerOnly(file);
         try (Connection connection = SqliteFile.connect(file)) {
-            new FreshDatabase(connection).fill(schema, records, idsReservedThrough);
+            new FreshDatabase(connection).fill(schema, records, row);
             SqliteFile.checkUndamaged(file, connection);
         } catch (SQLException e) {
             throw SqliteFile.failure(file, "write all records anew", e);
@@ -58,7 +57,7 @@ final class FreshDatabase {
         }
     }
 
-    private void fill(Schema schema, List<SnapshotRecord> records, long idsReservedThrough) throws SQLException {
+    private void fill(Schema schema, List<SnapshotRecord> records, StoreRow row) throws SQLException {
         try (Statement statement = connection.createStatement()) {
             statement.execute("PRAGMA page_size = " + SqliteFile.PAGE_BYTES);
             // A file that is thrown away after any failure needs no way back.
@@ -68,16 +67,27 @@ final class FreshDatabase {
             statement.execute("PRAGMA foreign_keys = OFF");
             schema.migrate(connection, 0);
             statement.execute("BEGIN IMMEDIATE");
-            insert(records);
-            statement.execute("UPDATE store SET ids_reserved_through = " + idsReservedThrough);
+            insert(records, row.lastTransaction());
+            fill(row);
             statement.execute("COMMIT");
         }
     }
 
-    private void insert(List<SnapshotRecord> records) throws SQLException {
+    private void fill(StoreRow row) throws SQLException {
+        try (PreparedStatement update = connection.prepareStatement("UPDATE store SET ids_reserved_through = ?1,"
+                + " identity = ?2, last_transaction = ?3, is_restored = ?4")) {
+            update.setLong(1, row.idsReservedThrough());
+            update.setString(2, row.identity());
+            update.setLong(3, row.lastTransaction());
+            update.setBoolean(4, row.isRestored());
+            update.executeUpdate();
+        }
+    }
+
+    private void insert(List<SnapshotRecord> records, long transaction) throws SQLException {
         try (PreparedStatement insert = connection.prepareStatement(RecordColumns.INSERT)) {
             for (SnapshotRecord record : records) {
-                RecordColumns.bind(insert, record);
+                RecordColumns.bind(insert, record, transaction);
                 insert.executeUpdate();
             }
         }

@@ -14,21 +14,24 @@ import org.jspecify.annotations.Nullable;
  * What is committed, in memory. Readers hold the lock only while they look up or copy references; the one writer holds it while
  * it puts a whole transaction in, so that nobody sees half of one.
  */
-final class Mirror {
+final class Mirror implements RecordsSoFar {
     private final StampedLock lock = new StampedLock();
     private final Map<Long, SnapshotRecord> byId = new HashMap<>();
     private final Map<String, SnapshotRecord> byKey = new HashMap<>();
     private final Map<Long, Integer> childrenOf = new HashMap<>();
 
-    Optional<SnapshotRecord> find(String key) {
+    @Override
+    public Optional<SnapshotRecord> find(String key) {
         return Optional.ofNullable(reading(() -> byKey.get(key)));
     }
 
-    Optional<SnapshotRecord> find(long id) {
+    @Override
+    public Optional<SnapshotRecord> find(long id) {
         return Optional.ofNullable(reading(() -> byId.get(id)));
     }
 
-    int childrenOf(long id) {
+    @Override
+    public int childrenOf(long id) {
         Integer children = reading(() -> childrenOf.get(id));
         return children == null ? 0 : children;
     }

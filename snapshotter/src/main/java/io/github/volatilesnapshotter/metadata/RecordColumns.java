@@ -31,26 +31,28 @@ final class RecordColumns {
     private static final int USAGE = POISON + POISON_COLUMNS;
     private static final int USAGE_COLUMNS = 2;
     private static final int CHECKSUM = USAGE + USAGE_COLUMNS;
+    private static final int WRITTEN_BY = CHECKSUM + 1;
 
     static final String SELECT_ALL = """
             SELECT id, key, kind, parent_id, created_at_nanos, updated_at_nanos, labels, pool,
                    upper_role, upper_pool, upper_boot_id, upper_superblock, upper_generation,
                    poison_reason, poison_errno, poison_device, poison_at_nanos, poison_files,
-                   usage_size_bytes, usage_inodes, checksum
+                   usage_size_bytes, usage_inodes, checksum, written_by
             FROM snapshot ORDER BY id""";
 
     static final String INSERT = """
             INSERT INTO snapshot (id, key, kind, parent_id, created_at_nanos, updated_at_nanos, labels, pool,
                    upper_role, upper_pool, upper_boot_id, upper_superblock, upper_generation,
                    poison_reason, poison_errno, poison_device, poison_at_nanos, poison_files,
-                   usage_size_bytes, usage_inodes, checksum)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)""";
+                   usage_size_bytes, usage_inodes, checksum, written_by)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                   ?22)""";
 
     private static final String SET_UNINDEXED = """
             kind = ?3, created_at_nanos = ?5, updated_at_nanos = ?6, labels = ?7, pool = ?8,
             upper_role = ?9, upper_pool = ?10, upper_boot_id = ?11, upper_superblock = ?12, upper_generation = ?13,
             poison_reason = ?14, poison_errno = ?15, poison_device = ?16, poison_at_nanos = ?17, poison_files = ?18,
-            usage_size_bytes = ?19, usage_inodes = ?20, checksum = ?21
+            usage_size_bytes = ?19, usage_inodes = ?20, checksum = ?21, written_by = ?22
             WHERE id = ?1""";
 
     static final String UPDATE_UNINDEXED = "UPDATE snapshot SET " + SET_UNINDEXED;
@@ -60,22 +62,25 @@ final class RecordColumns {
     static final String UPDATE_POISON = """
             UPDATE snapshot SET
             poison_reason = ?2, poison_errno = ?3, poison_device = ?4, poison_at_nanos = ?5, poison_files = ?6,
-            checksum = poisoned.value ->> 1
+            checksum = poisoned.value ->> 1, written_by = ?7
             FROM json_each(?1) AS poisoned WHERE snapshot.id = poisoned.value ->> 0""";
 
     private RecordColumns() {}
 
     /** For {@link #UPDATE_POISON}. */
-    static void bindPoisonOf(PreparedStatement statement, Stream<SnapshotRecord> records, Poison poison)
+    static void bindPoisonOf(
+            PreparedStatement statement, Stream<SnapshotRecord> records, Poison poison, long transaction)
             throws SQLException {
         String checksums = records.map(
                         record -> "[" + record.id() + "," + RecordChecksum.of(record, lines(record.labels())) + "]")
                 .collect(Collectors.joining(",", "[", "]"));
         statement.setString(1, checksums);
         bindPoison(statement, 2, poison);
+        statement.setLong(2 + POISON_COLUMNS, transaction);
     }
 
-    static void bind(PreparedStatement statement, SnapshotRecord record) throws SQLException {
+    /** @param transaction number of the one that writes it */
+    static void bind(PreparedStatement statement, SnapshotRecord record, long transaction) throws SQLException {
         statement.setLong(ID, record.id());
         statement.setString(KEY, record.key());
         statement.setString(KIND, word(record.kind()));
@@ -93,6 +98,7 @@ final class RecordColumns {
         bindPoison(statement, POISON, record.poison());
         bindUsage(statement, record.usage());
         statement.setLong(CHECKSUM, RecordChecksum.of(record, labelLines));
+        statement.setLong(WRITTEN_BY, transaction);
     }
 
     private static void bindUpper(PreparedStatement statement, @Nullable Upper upper) throws SQLException {
@@ -133,6 +139,11 @@ final class RecordColumns {
         for (int column = first; column < first + count; column++) {
             statement.setNull(column, Types.NULL);
         }
+    }
+
+    /** Number of the transaction that has written the current row of {@link #SELECT_ALL}. */
+    static long transaction(ResultSet row) throws SQLException {
+        return row.getLong(WRITTEN_BY);
     }
 
     /**

@@ -73,6 +73,17 @@ record Schema(List<Step> steps) {
     /** SQLite's pages have no checksums: a flipped bit in a text or a number is a good one. Null in records of version 1. */
     private static final String CHECKSUM = "ALTER TABLE snapshot ADD COLUMN checksum INTEGER";
 
+    /**
+     * Every transaction has a number, in the records that it writes; one that deletes, or makes several changes, has it in the row of the store.
+     * See {@link TransactionNote}.
+     */
+    private static final List<String> TRANSACTION_NUMBERS = List.of(
+            "ALTER TABLE snapshot ADD COLUMN written_by INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE store ADD COLUMN last_transaction INTEGER NOT NULL DEFAULT 0",
+            "ALTER TABLE store ADD COLUMN identity TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE store ADD COLUMN is_restored INTEGER NOT NULL DEFAULT 0",
+            "UPDATE store SET identity = lower(hex(randomblob(16)))");
+
     static final Schema CURRENT = new Schema(List.of(
             new Step(List.of(
                     "PRAGMA application_id = " + APPLICATION_ID,
@@ -80,7 +91,8 @@ record Schema(List<Step> steps) {
                     SNAPSHOT_BY_PARENT,
                     STORE,
                     "INSERT INTO store (only_row, ids_reserved_through, flushes) VALUES (1, 0, 0)")),
-            new Step(List.of(CHECKSUM))));
+            new Step(List.of(CHECKSUM)),
+            new Step(TRANSACTION_NUMBERS)));
 
     Schema followedBy(Step step) {
         return new Schema(Stream.concat(steps.stream(), Stream.of(step)).toList());

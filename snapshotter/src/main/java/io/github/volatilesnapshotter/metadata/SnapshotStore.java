@@ -48,7 +48,8 @@ public interface SnapshotStore extends AutoCloseable {
 
     /**
      * As {@link #ordered}, and returns after this and every earlier transaction is on disk. Flushes even if the work changed
-     * nothing.
+     * nothing. Those that wait while another flush is under way share the next one, and its failure; the work may then be run by the thread of
+     * one of the others.
      *
      * @throws MetadataException also if the flush failed. Then the records are as before, and later writes are refused until the
      *     file has been written anew from memory, where this transaction is not: from then on it never happened. Only if the

@@ -57,6 +57,7 @@ final class SqliteFile implements AutoCloseable {
     private final KeptStatement delete;
     private final KeptStatement reserveIds;
     private final KeptStatement countFlush;
+    private final KeptStatement numberTransaction;
     private final List<KeptStatement> kept;
     private @Nullable Durability flushing;
 
@@ -75,13 +76,24 @@ final class SqliteFile implements AutoCloseable {
         reserveIds =
                 new KeptStatement(connection, "UPDATE store SET ids_reserved_through = max(ids_reserved_through, ?1)");
         countFlush = new KeptStatement(connection, "UPDATE store SET flushes = flushes + 1");
-        kept = List.of(begin, commit, insert, updateAll, updateUnindexed, updatePoison, delete, reserveIds, countFlush);
+        numberTransaction = new KeptStatement(connection, "UPDATE store SET last_transaction = ?1");
+        kept = List.of(
+                begin,
+                commit,
+                insert,
+                updateAll,
+                updateUnindexed,
+                updatePoison,
+                delete,
+                reserveIds,
+                countFlush,
+                numberTransaction);
     }
 
     static SqliteFile open(Path file, Schema schema) throws MetadataException {
         createForOwnerOnly(file);
         checkLog(file);
-        boolean hasLog = logOf(file).toFile().length() > 0;
+        boolean hasLog = Files.exists(logOf(file));
         @Nullable Connection connection = null;
         try {
             connection = connect(file);
@@ -220,15 +232,22 @@ final class SqliteFile implements AutoCloseable {
                 + Backup.OR_BEGIN_ANEW;
     }
 
-    /** Gives every record, in order of ids. */
-    void load(SharedStrings strings, Consumer<SnapshotRecord> records) throws MetadataException {
+    /**
+     * Gives every record, in order of ids.
+     *
+     * @return the highest number of a transaction in them
+     */
+    long load(SharedStrings strings, Consumer<SnapshotRecord> records) throws MetadataException {
         try (Statement statement = connection.createStatement();
                 ResultSet rows = statement.executeQuery(RecordColumns.SELECT_ALL)) {
+            long lastTransaction = 0;
             while (rows.next()) {
                 records.accept(RecordColumns.read(rows, strings));
+                lastTransaction = Math.max(lastTransaction, RecordColumns.transaction(rows));
             }
+            return lastTransaction;
         } catch (SQLException e) {
-            throw failure("load records", e);
+            throw unreadable("load records", e);
         } catch (IllegalArgumentException | DateTimeException | ArithmeticException e) {
             throw new MetadataException(
                     Reason.UNUSABLE_FILE, file, "load records", damage(String.valueOf(e.getMessage())), "", e);
@@ -238,24 +257,37 @@ final class SqliteFile implements AutoCloseable {
     /**
      * Says in the file that its log belongs to it. To be called once it is known to be whole, before anything is written. On disk, and in the
      * database itself, when this returns.
+     *
+     * @param isNoted whether its transactions are noted from now on: then it is no longer one that was restored
      */
-    void markInUse() throws MetadataException {
+    void markInUse(boolean isNoted) throws MetadataException {
         try (Statement statement = connection.createStatement()) {
-            if ((int) number(statement, "PRAGMA application_id") != Schema.APPLICATION_ID_IN_USE) {
-                flush(Durability.DURABLE);
-                statement.execute("PRAGMA application_id = " + Schema.APPLICATION_ID_IN_USE);
-                boolean _ = emptyLog();
+            boolean isMarked = (int) number(statement, "PRAGMA application_id") == Schema.APPLICATION_ID_IN_USE;
+            boolean wasRestored = isNoted && number(statement, "SELECT is_restored FROM store") != 0;
+            if (isMarked && !wasRestored) {
+                return;
             }
+            flush(Durability.DURABLE);
+            if (wasRestored) {
+                statement.execute("UPDATE store SET is_restored = 0");
+            }
+            statement.execute("PRAGMA application_id = " + Schema.APPLICATION_ID_IN_USE);
+            boolean _ = emptyLog();
         } catch (SQLException e) {
             throw failure("mark as in use", e);
         }
     }
 
-    long idsReservedThrough() throws MetadataException {
-        try (Statement statement = connection.createStatement()) {
-            return number(statement, "SELECT ids_reserved_through FROM store");
+    StoreRow storeRow() throws MetadataException {
+        try (Statement statement = connection.createStatement();
+                ResultSet row = statement.executeQuery(
+                        "SELECT ids_reserved_through, identity, last_transaction, is_restored FROM store")) {
+            if (!row.next()) {
+                throw unusable(file, damage("the row of the store is missing"));
+            }
+            return new StoreRow(row.getLong(1), row.getString(2), row.getLong(3), row.getBoolean(4));
         } catch (SQLException e) {
-            throw failure("read reserved ids", e);
+            throw unreadable("read the row of the store", e);
         }
     }
 
@@ -270,14 +302,19 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
-    /** One transaction of all the changes. A durable one without changes still flushes. */
-    void write(List<Change> changes, Durability durability) throws MetadataException {
+    /**
+     * One transaction of all the changes. A durable one without changes still flushes.
+     *
+     * @param number of the transaction, above that of the one before; nowhere if there are no changes
+     */
+    void write(List<Change> changes, Durability durability, long number) throws MetadataException {
         try {
             flush(durability);
-            if (changes.size() > 1) {
-                writeTogether(changes);
+            if (changes.size() > 1 || changes.stream().anyMatch(change -> !isNumberedInRecord(change))) {
+                writeTogether(changes, number);
             } else if (changes.size() == 1) {
-                write(changes.getFirst()); // outside of BEGIN and COMMIT a statement is a transaction of its own
+                // Outside of BEGIN and COMMIT a statement is a transaction of its own.
+                write(changes.getFirst(), number);
             } else if (durability == Durability.DURABLE) {
                 countFlush.changeOneRow();
             }
@@ -286,12 +323,22 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
-    private void writeTogether(List<Change> changes) throws SQLException {
+    private static boolean isNumberedInRecord(Change change) {
+        return switch (change) {
+            case Change.Insert _, Change.Replace _ -> true;
+            case Change.PoisonAll poisoned -> !poisoned.replacements().isEmpty();
+            case Change.Delete _ -> false;
+        };
+    }
+
+    private void writeTogether(List<Change> changes, long number) throws SQLException {
         begin.prepared().execute();
         try {
             for (Change change : changes) {
-                write(change);
+                write(change, number);
             }
+            numberTransaction.prepared().setLong(1, number);
+            numberTransaction.changeOneRow();
             commit.prepared().execute();
         } catch (SQLException | RuntimeException e) {
             Rollback.after(e, connection);
@@ -299,13 +346,14 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
-    private void write(Change change) throws SQLException {
+    private void write(Change change, long number) throws SQLException {
         switch (change) {
-            case Change.Insert(SnapshotRecord record) -> write(insert, record);
-            case Change.Replace replace -> write(replace.movesInIndex() ? updateAll : updateUnindexed, replace.after());
+            case Change.Insert(SnapshotRecord record) -> write(insert, record, number);
+            case Change.Replace replace ->
+                write(replace.movesInIndex() ? updateAll : updateUnindexed, replace.after(), number);
             case Change.PoisonAll(Poison poison, List<Change.Replace> replacements) -> {
                 RecordColumns.bindPoisonOf(
-                        updatePoison.prepared(), replacements.stream().map(Change.Replace::after), poison);
+                        updatePoison.prepared(), replacements.stream().map(Change.Replace::after), poison, number);
                 updatePoison.changeRows(replacements.size());
             }
             case Change.Delete(SnapshotRecord record) -> {
@@ -315,8 +363,8 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
-    private static void write(KeptStatement statement, SnapshotRecord record) throws SQLException {
-        RecordColumns.bind(statement.prepared(), record);
+    private static void write(KeptStatement statement, SnapshotRecord record, long number) throws SQLException {
+        RecordColumns.bind(statement.prepared(), record, number);
         statement.changeOneRow();
     }
 
@@ -442,6 +490,13 @@ final class SqliteFile implements AutoCloseable {
 
     private static MetadataException unusable(Path file, String detail) {
         return new MetadataException(Reason.UNUSABLE_FILE, file, "open", detail, "", null);
+    }
+
+    /** The tables are ours: a name in them that is not found is one that was damaged. */
+    private MetadataException unreadable(String operation, SQLException e) {
+        boolean isAnotherTable =
+                e instanceof SQLiteException sqlite && sqlite.getResultCode() == SQLiteErrorCode.SQLITE_ERROR;
+        return isAnotherTable ? unusable(file, damage(String.valueOf(e.getMessage()))) : failure(operation, e);
     }
 
     private MetadataException failure(String operation, SQLException e) {

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.metadata;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.metadata.MetadataException.Reason;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -11,6 +12,7 @@ import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.ReentrantLock;
@@ -20,7 +22,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Records in a SQLite file, with a copy in memory that answers all reads.
  *
- * <p>The copy is read from the file when the store is opened, and a transaction goes into the copy after SQLite has committed it. Writers take turns under one lock. What costs a flush and is nobody's answer - carrying the write-ahead log
+ * <p>The copy is read from the file when the store is opened, and a transaction goes into the copy after SQLite has committed it. Writers take turns under one lock; durable transactions that
+ * wait for it are written as one, with one flush ({@link DurableTurns}). What costs a flush and is nobody's answer - carrying the write-ahead log
  * over, reserving ids - is done by a thread of the store's own.
  *
  * <p>A write that fails because the disk is full, or because another program has the file locked, leaves everything as it was.
@@ -59,13 +62,20 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** Why writes are refused, and {@link System#nanoTime} of when that began. */
     private record Refusal(String why, long sinceNanos) {}
 
+    /** The records after a transaction. */
+    private record Acknowledged(List<SnapshotRecord> records, long lastTransaction) {}
+
     private final Path path;
     private final DatabaseFiles files;
     private volatile SqliteFile file;
+    private final TransactionNote note;
     private final StoreObserver observer;
     private final SharedStrings strings = new SharedStrings();
     private final Mirror mirror = new Mirror();
     private final ReentrantLock writer = new ReentrantLock();
+    /** Before the writer's turn: those that wait for a flush take it together. */
+    private final DurableTurns durables = new DurableTurns();
+
     private final Semaphore maintenanceDue = new Semaphore(0);
     private final CountDownLatch closing = new CountDownLatch(1);
     private final Thread maintenance;
@@ -75,10 +85,15 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     private final Doubts doubts = new Doubts();
     private volatile boolean closed;
     private int changesSinceLook;
+    private String identity = "";
+    private boolean isRestored;
+    private long lastTransaction;
+    private boolean isNoteFailing;
     private long checkpointAtBytes = LOG_CHECKPOINT_BYTES;
 
-    private SqliteSnapshotStore(DatabaseFiles files, SqliteFile file, StoreObserver observer) {
+    private SqliteSnapshotStore(DatabaseFiles files, SqliteFile file, TransactionNote note, StoreObserver observer) {
         this.path = files.database();
+        this.note = note;
         this.files = files;
         this.file = file;
         this.observer = observer;
@@ -98,13 +113,27 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** As {@link #open(Path)}, with an observer. */
     public static SqliteSnapshotStore open(Path file, StoreObserver observer) throws MetadataException {
+        return open(file, TransactionNote.NONE, observer);
+    }
+
+    /**
+     * As {@link #open(Path)}, and refuses records that have lost transactions since they were noted.
+     *
+     * @param note closed together with the store
+     */
+    public static SqliteSnapshotStore open(Path file, TransactionNote note, StoreObserver observer)
+            throws MetadataException {
         DatabaseFiles files = new DatabaseFiles(file.toAbsolutePath());
+        if (isMissing(file)) {
+            note.checkMayBeMissing(files.database());
+        }
         files.settle();
         SqliteSnapshotStore store =
-                new SqliteSnapshotStore(files, SqliteFile.open(files.database(), Schema.CURRENT), observer);
+                new SqliteSnapshotStore(files, SqliteFile.open(files.database(), Schema.CURRENT), note, observer);
         try {
             store.load();
         } catch (MetadataException e) {
+            store.closeNoteAfter(e);
             store.file.letGoAfter(e);
             throw e;
         }
@@ -120,9 +149,16 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     private void load() throws MetadataException {
         List<Change> records = new ArrayList<>();
-        file.load(strings, record -> records.add(new Change.Insert(record)));
+        long lastWritten = file.load(strings, record -> records.add(new Change.Insert(record)));
+        StoreRow row = file.storeRow();
+        identity = row.identity();
+        isRestored = row.isRestored() && !note.isKept();
+        lastTransaction = Math.max(lastWritten, row.lastTransaction());
+        note.check(path, row, lastTransaction);
+        // Before anything says that the records were opened: a start that is killed in between has the same outcome.
+        note.begin(path, identity, lastTransaction);
         mirror.apply(records);
-        long lastReserved = file.idsReservedThrough();
+        long lastReserved = row.idsReservedThrough();
         long lastGiven = records.isEmpty()
                 ? 0
                 : ((Change.Insert) records.getLast()).record().id();
@@ -133,7 +169,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             rebuild();
             observer.rebuilt(System.nanoTime() - begunAtNanos);
         }
-        file.markInUse();
+        file.markInUse(note.isKept());
         // Also takes the flush of the log's header, see SqliteFile.checkpoint.
         reserveIds();
     }
@@ -171,18 +207,96 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     @Override
     public <T, X extends Exception> T ordered(Work<T, X> work) throws X, MetadataException {
         awaitOutcomeOfDoubts();
-        return write(Durability.ORDERED, work);
+        return orderedNow(work);
     }
 
     @Override
     public <T, X extends Exception> T orderedNow(Work<T, X> work) throws X, MetadataException {
-        return write(Durability.ORDERED, work);
+        long calledAtNanos = System.nanoTime();
+        becomeWriter();
+        try {
+            long begunAtNanos = System.nanoTime();
+            ChangeSet transaction = new ChangeSet(mirror, strings);
+            T answer;
+            List<Change> changes;
+            try {
+                answer = work.in(transaction);
+            } finally {
+                changes = transaction.finish();
+            }
+            commit(changes, Durability.ORDERED);
+            observer.written(Durability.ORDERED, begunAtNanos - calledAtNanos, System.nanoTime() - begunAtNanos);
+            return answer;
+        } finally {
+            writer.unlock();
+        }
     }
 
     @Override
     public <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException {
+        refuseNested();
         awaitOutcomeOfDoubts();
-        return write(Durability.DURABLE, work);
+        DurableWrite<T, X> write = new DurableWrite<>(work);
+        DurableTurns.@Nullable Place lead = awaitTurn(write);
+        if (lead != null) {
+            try {
+                becomeWriter();
+                try {
+                    writeTogether(durables.take());
+                } finally {
+                    writer.unlock();
+                }
+            } finally {
+                durables.end(lead);
+            }
+        }
+        return write.answer();
+    }
+
+    /** Null if another thread has written it. */
+    private DurableTurns.@Nullable Place awaitTurn(DurableWrite<?, ?> write) throws MetadataException {
+        try {
+            return durables.await(write, WRITER_TIMEOUT_MILLIS);
+        } catch (TimeoutException e) {
+            throw busy();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw interrupted();
+        }
+    }
+
+    /**
+     * One transaction of SQLite and one flush for all of them, each on what those before it have made of the records. All are on disk, or none
+     * is; but one whose work has thrown is no part of it.
+     */
+    private void writeTogether(List<DurableWrite<?, ?>> writes) {
+        long begunAtNanos = System.nanoTime();
+        RecordsSoFar records = mirror;
+        List<Change> changes = new ArrayList<>();
+        List<DurableWrite<?, ?>> worked = new ArrayList<>();
+        for (DurableWrite<?, ?> write : writes) {
+            ChangeSet transaction = new ChangeSet(records, strings);
+            boolean hasWorked = write.run(transaction);
+            List<Change> its = transaction.finish();
+            if (hasWorked) {
+                worked.add(write);
+                changes.addAll(its);
+                records = transaction.soFar();
+            }
+        }
+        if (worked.isEmpty()) {
+            return;
+        }
+        try {
+            commit(changes, Durability.DURABLE);
+        } catch (MetadataException | RuntimeException | Error e) {
+            worked.forEach(write -> write.fail(e));
+            return;
+        }
+        long endedAtNanos = System.nanoTime();
+        observer.flushed(worked.size());
+        worked.forEach(write -> observer.written(
+                Durability.DURABLE, begunAtNanos - write.calledAtNanos(), endedAtNanos - begunAtNanos));
     }
 
     private void awaitOutcomeOfDoubts() throws MetadataException {
@@ -197,44 +311,39 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         }
     }
 
-    private <T, X extends Exception> T write(Durability durability, Work<T, X> work) throws X, MetadataException {
-        long calledAtNanos = System.nanoTime();
-        becomeWriter();
-        try {
-            long begunAtNanos = System.nanoTime();
-            ChangeSet transaction = new ChangeSet(mirror, strings);
-            T answer;
-            List<Change> changes;
-            try {
-                answer = work.in(transaction);
-            } finally {
-                changes = transaction.finish();
-            }
-            commit(changes, durability);
-            observer.written(durability, begunAtNanos - calledAtNanos, System.nanoTime() - begunAtNanos);
-            return answer;
-        } finally {
-            writer.unlock();
-        }
-    }
-
     private void commit(List<Change> changes, Durability durability) throws MetadataException {
         if (changes.isEmpty() && durability == Durability.ORDERED) {
             return;
         }
+        long number = changes.isEmpty() ? lastTransaction : lastTransaction + 1;
         try {
-            file.write(changes, durability);
+            file.write(changes, durability, number);
         } catch (MetadataException e) {
             refuseWritesAfter(e);
             throw e;
         }
         CrashPoint.WRITTEN.reached();
+        acknowledge(number);
         mirror.apply(changes);
         changesSinceLook += changes.size();
         if (changesSinceLook >= CHANGES_PER_LOOK) {
             changesSinceLook = 0;
             if (file.logBytes() >= checkpointAtBytes) {
                 maintenanceDue.release();
+            }
+        }
+    }
+
+    /** A transaction that can't be noted is as good as any; its loss would not be found. */
+    private void acknowledge(long number) {
+        lastTransaction = number;
+        try {
+            note.write(number);
+            isNoteFailing = false;
+        } catch (IOException e) {
+            if (!isNoteFailing) {
+                isNoteFailing = true;
+                observer.notNoted(e);
             }
         }
     }
@@ -287,7 +396,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** How many threads wait for their turn to write. Any thread. */
     public int waitingWriters() {
-        return writer.getQueueLength();
+        return writer.getQueueLength() + durables.waiting();
     }
 
     /** Length of the write-ahead log. Any thread. */
@@ -318,22 +427,39 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     @Override
     public void copyTo(Path copy) throws MetadataException {
-        FreshDatabase.write(copy, Schema.CURRENT, acknowledged(), Math.max(idsReservedThrough, nextId.get()));
+        Acknowledged moment = acknowledged();
+        FreshDatabase.write(
+                copy,
+                Schema.CURRENT,
+                moment.records(),
+                new StoreRow(Math.max(idsReservedThrough, nextId.get()), identity, moment.lastTransaction(), false));
     }
 
     /** Waits for the turn to write: bounded, so that a hung disk gives errors and not a pile of threads. */
     private void takeTurn() throws MetadataException {
-        if (writer.isHeldByCurrentThread()) {
-            throw new IllegalStateException("a transaction within a transaction");
-        }
+        refuseNested();
         try {
             if (!writer.tryLock() && !writer.tryLock(WRITER_TIMEOUT_MILLIS, TimeUnit.MILLISECONDS)) {
-                throw refused(Reason.BUSY, "other writers have taken longer than " + WRITER_TIMEOUT_MILLIS + " ms");
+                throw busy();
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
-            throw refused(Reason.BUSY, "interrupted while waiting for other writers");
+            throw interrupted();
         }
+    }
+
+    private void refuseNested() {
+        if (writer.isHeldByCurrentThread()) {
+            throw new IllegalStateException("a transaction within a transaction");
+        }
+    }
+
+    private MetadataException busy() {
+        return refused(Reason.BUSY, "other writers have taken longer than " + WRITER_TIMEOUT_MILLIS + " ms");
+    }
+
+    private MetadataException interrupted() {
+        return refused(Reason.BUSY, "interrupted while waiting for other writers");
     }
 
     private MetadataException refused(Reason reason, String why) {
@@ -437,10 +563,14 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** Writes the file anew from memory and accepts writes again. If that fails, the old files are as they were. */
     private void rebuild() throws MetadataException {
-        List<SnapshotRecord> records = acknowledged();
+        Acknowledged moment = acknowledged();
         // Not below what was reserved: ids are still given from that.
         long idsThrough = Math.max(idsReservedThrough, nextId.get() + ID_BLOCK);
-        FreshDatabase.write(files, Schema.CURRENT, records, idsThrough);
+        FreshDatabase.write(
+                files,
+                Schema.CURRENT,
+                moment.records(),
+                new StoreRow(idsThrough, identity, moment.lastTransaction(), isRestored));
         takeTurn();
         try {
             if (!closed) { // else the next one to open it puts the new file in place
@@ -452,10 +582,10 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     }
 
     /** Taken in a writer's turn: none that began before writes were refused is still under way, and none begins. */
-    private List<SnapshotRecord> acknowledged() throws MetadataException {
+    private Acknowledged acknowledged() throws MetadataException {
         takeTurn();
         try {
-            return mirror.all();
+            return new Acknowledged(mirror.all(), lastTransaction);
         } finally {
             writer.unlock();
         }
@@ -469,7 +599,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         file.closeInUse();
         files.putNextInPlace();
         file = SqliteFile.open(path, Schema.CURRENT);
-        file.markInUse();
+        file.markInUse(note.isKept());
         // Also takes the flush of the log's header, see SqliteFile.checkpoint. If it fails, this file is the one that
         // must stay
         // open until the next one is on disk.
@@ -541,11 +671,31 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             writer.unlock();
         }
         endMaintenance();
-        if (refusal.get() == null) {
-            // Else closing would carry a log into the database whose pages may be lost, without looking at its
-            // checksums. The next
-            // open does look at them.
-            file.close();
+        try {
+            if (refusal.get() == null) {
+                // Else closing would carry a log into the database whose pages may be lost, without looking at its
+                // checksums. The next open does look at them.
+                file.close();
+            }
+        } finally {
+            closeNote();
+        }
+    }
+
+    private void closeNote() throws MetadataException {
+        try {
+            note.close();
+        } catch (IOException e) {
+            throw new MetadataException(
+                    Reason.FAILED, path, "close the note of the last transaction", e.toString(), "", e);
+        }
+    }
+
+    private void closeNoteAfter(MetadataException failure) {
+        try {
+            note.close();
+        } catch (IOException e) {
+            failure.addSuppressed(e);
         }
     }
 

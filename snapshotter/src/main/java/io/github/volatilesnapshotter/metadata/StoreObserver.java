@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.metadata;
 
+import java.io.IOException;
+
 /** Told what the store does, for metrics and logs. Called on the thread that did it, often with the writer's lock held: must return at once. */
 public interface StoreObserver {
     /** Observes nothing. */
@@ -14,6 +16,13 @@ public interface StoreObserver {
     default void written(Durability durability, long waitedNanos, long tookNanos) {}
 
     /**
+     * Durable transactions were brought to disk by one flush, each of which is then {@link #written}.
+     *
+     * @param transactions at least 1
+     */
+    default void flushed(int transactions) {}
+
+    /**
      * The write-ahead log was carried over into the database and emptied.
      *
      * @param logBytes how long it was
@@ -23,6 +32,9 @@ public interface StoreObserver {
 
     /** Work in the background failed. It is tried again; writes are refused if it must not be. */
     default void maintenanceFailed(MetadataException failure) {}
+
+    /** A transaction could not be noted ({@link TransactionNote}), and those before could. It is acknowledged all the same. */
+    default void notNoted(IOException failure) {}
 
     /** Writes are refused from now on, because this failed and what the disk holds is uncertain. */
     default void writesRefused(MetadataException failure) {}

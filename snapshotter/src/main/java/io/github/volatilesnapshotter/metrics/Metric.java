@@ -42,6 +42,7 @@ enum Metric {
     OPEN_UPPERS_BOUND(Type.GAUGE, "open.uppers.bound", "How many may be"),
     PROBE(Type.TIMER, "overlay.probe", "Time of asking one overlay, or all of them, for a writeback error"),
     TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),
+    FLUSHES(Type.COUNTER, "metadata.flushes", "Flushes for durable transactions, each for all that waited for it"),
     WRITABLE(
             Type.GAUGE,
             "metadata.writable",

@@ -92,6 +92,7 @@ public final class Metrics implements AutoCloseable {
     private final Counter placedElsewhere = counter(Metric.PLACED_ELSEWHERE, List.of());
     private final Counter failedWritebacks = counter(Metric.FAILED_WRITEBACKS, List.of());
     private final Counter traceEventsLost = counter(Metric.TRACE_LOST, List.of());
+    private final Counter flushes = counter(Metric.FLUSHES, List.of());
     private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
     private final Timer commit = timer(Metric.COMMIT, DISK_BUCKETS, List.of());
     private final Timer probe = timer(Metric.PROBE, DISK_BUCKETS, List.of());
@@ -287,6 +288,11 @@ public final class Metrics implements AutoCloseable {
             case ORDERED -> orderedTransaction;
         };
         timer.record(nanoseconds, TimeUnit.NANOSECONDS);
+    }
+
+    /** One flush brought durable metadata transactions to disk. */
+    public void flushed() {
+        flushes.increment();
     }
 
     /** Shows whether metadata can be changed; called from the scraping thread. */

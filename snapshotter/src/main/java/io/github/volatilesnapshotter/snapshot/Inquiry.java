@@ -36,6 +36,14 @@ final class Inquiry {
         error.ifPresent(errno -> lostWrite(id, errno));
     }
 
+    /** As {@link #ask}, for a caller that waits for nothing: what is found holds at once, and is recorded soon. */
+    void askInPassing(long id) {
+        Optional<Errno> error = uppers.writebackError(id);
+        if (error.isPresent() && poisoner.condemn(List.of(verdict(id, error.get())))) {
+            poisoner.recordSoon();
+        }
+    }
+
     /**
      * Asks every volatile overlay, and poisons in one transaction. Called by the watch, and at each epoch.
      *

@@ -64,6 +64,11 @@ record Layout(Path root) {
         return snapshot(id).resolve("committed");
     }
 
+    /** In the runtime directory, not below the root: which transaction of the records was the last one. */
+    static Path transactionNote(Path state) {
+        return state.resolve("last-transaction");
+    }
+
     void create() throws SyscallException {
         // 0711: containers with a user namespace must be able to walk down to their own merged directory.
         Entries.createDirectories(root, 0711);

@@ -16,7 +16,6 @@ import io.github.volatilesnapshotter.metadata.Poison;
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
-import io.github.volatilesnapshotter.metrics.Metrics;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,7 +24,6 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
@@ -35,6 +33,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -59,8 +58,7 @@ final class Poisoner implements AutoCloseable {
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final SnapshotStore store;
-    private final Metrics metrics;
-    private final List<Poisoning.Listener> listeners = new CopyOnWriteArrayList<>();
+    private final Consumer<List<Condemned>> reports;
     private final Map<Long, Poison> unrecorded = new ConcurrentHashMap<>();
 
     /** A part of {@link #unrecorded}, or recorded a moment ago. */
@@ -88,16 +86,12 @@ final class Poisoner implements AutoCloseable {
     /** Asked again each second while the disk is sick: logged when it changes. */
     private final AtomicInteger reportedUnrecorded = new AtomicInteger();
 
-    Poisoner(SnapshotStore store, Metrics metrics) {
+    /** @param reports told of what was poisoned, on the recorder's thread */
+    Poisoner(SnapshotStore store, Consumer<List<Condemned>> reports) {
         this.store = store;
-        this.metrics = metrics;
+        this.reports = reports;
         // Begun now: an error does not wait for a thread, and none inherits the priority of who found it.
         recorder.prestartCoreThread();
-        Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
-    }
-
-    void addListener(Poisoning.Listener listener) {
-        listeners.add(listener);
     }
 
     /** The poison of a snapshot, recorded or not; also if it was recorded after the caller has read this record. */
@@ -240,41 +234,10 @@ final class Poisoner implements AutoCloseable {
         return recorded != null && poison.withFiles(List.of()).equals(recorded.withFiles(List.of()));
     }
 
-    /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */
     private void tell() {
         List<Condemned> told = new ArrayList<>();
         toTell.drainTo(told);
-        for (Condemned condemned : told) {
-            Poisoning poisoning = poisoning(condemned.snapshot(), condemned.poison());
-            listeners.forEach(listener -> listener.poisoned(poisoning));
-        }
-        told.forEach(Condemned::log);
-        told.forEach(condemned -> metrics.poisoned(condemned.poison().reason()));
-    }
-
-    /**
-     * One that was poisoned a moment ago.
-     *
-     * @param recordedAt when its record was written, or could not be
-     */
-    private record Condemned(SnapshotRecord snapshot, Poison poison, Instant recordedAt) {
-        void log() {
-            LOG.log(
-                    WARNING,
-                    "poisoned",
-                    "key",
-                    snapshot.key(),
-                    "id",
-                    snapshot.id(),
-                    "reason",
-                    poison.reason(),
-                    "device",
-                    poison.device(),
-                    "errno",
-                    poison.errno(),
-                    "recorded_at",
-                    recordedAt);
-        }
+        reports.accept(told);
     }
 
     /** Whether nothing of what was unrecorded is left so; tells nobody. */
@@ -355,15 +318,6 @@ final class Poisoner implements AutoCloseable {
         return snapshot.withPoison(poison.withFiles(all));
     }
 
-    /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */
-    void remind(SnapshotRecord snapshot) {
-        Poison poison = snapshot.poison();
-        if (poison != null) {
-            Poisoning poisoning = poisoning(snapshot, poison);
-            listeners.forEach(listener -> listener.poisoned(poisoning));
-        }
-    }
-
     /** The snapshot is gone. */
     void forget(long id) {
         unrecorded.remove(id);
@@ -384,19 +338,5 @@ final class Poisoner implements AutoCloseable {
 
     private static boolean canBePoisoned(SnapshotRecord snapshot) {
         return snapshot.kind() == RecordKind.ACTIVE && snapshot.poison() == null;
-    }
-
-    private static Poisoning poisoning(SnapshotRecord snapshot, Poison poison) {
-        BackendKey key = BackendKey.parse(snapshot.key());
-        long generation = snapshot.upper() == null ? 0 : snapshot.upper().generation();
-        return new Poisoning(
-                snapshot.key(),
-                key.namespace(),
-                key.clientKey(),
-                poison.reason(),
-                poison.device(),
-                poison.errno(),
-                poison.at(),
-                generation);
     }
 }

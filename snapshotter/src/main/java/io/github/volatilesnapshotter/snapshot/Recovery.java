@@ -48,6 +48,7 @@ final class Recovery {
     private final SnapshotStore store;
     private final Uppers uppers;
     private final Poisoner poisoner;
+    private final PoisonReports poisonReports;
     private final Trash trash;
     private final SnapshotMounts mounts;
     private final LostLayers lostLayers;
@@ -61,6 +62,7 @@ final class Recovery {
             SnapshotStore store,
             Uppers uppers,
             Poisoner poisoner,
+            PoisonReports poisonReports,
             Trash trash,
             LostLayers lostLayers,
             Machine machine) {
@@ -68,6 +70,7 @@ final class Recovery {
         this.store = store;
         this.uppers = uppers;
         this.poisoner = poisoner;
+        this.poisonReports = poisonReports;
         this.trash = trash;
         this.mounts = new SnapshotMounts(layout);
         this.lostLayers = lostLayers;
@@ -224,7 +227,7 @@ final class Recovery {
             condemn(snapshot, PoisonReason.MISSING, "its directory is gone");
         } else if (snapshot.poison() != null) {
             report.count(Outcome.STAYS_POISONED);
-            poisoner.remind(snapshot);
+            poisonReports.remind(snapshot);
         } else if (uppers.overlay(id).isEmpty()) {
             Optional<SnapshotRecord> lost = lostLayers.among(layers(snapshot));
             if (lost.isPresent()) {

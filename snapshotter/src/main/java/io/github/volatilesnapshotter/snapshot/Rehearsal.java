@@ -3,15 +3,16 @@ package io.github.volatilesnapshotter.snapshot;
 import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.WARNING;
 
-import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.EventFd;
 import io.github.volatilesnapshotter.linux.Niceness;
+import io.github.volatilesnapshotter.linux.Sync;
+import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
-import io.github.volatilesnapshotter.metrics.Metrics;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -19,7 +20,6 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.stream.LongStream;
 
 /**
@@ -42,17 +42,15 @@ final class Rehearsal implements AutoCloseable {
 
     private final Path file;
     private final Machine machine;
-    private final Metrics metrics;
     private final Runnable question;
     private final Thread thread;
 
     private volatile boolean isClosed;
 
-    Rehearsal(Path file, Machine machine, Metrics metrics, Runnable question) {
+    Rehearsal(Path file, Machine machine, Runnable question) {
         this.question = question;
         this.file = file;
         this.machine = machine;
-        this.metrics = metrics;
         this.thread = Thread.ofPlatform().name("rehearsal").daemon().unstarted(this::run);
     }
 
@@ -60,8 +58,8 @@ final class Rehearsal implements AutoCloseable {
      * @param file for the records; not on the watched superblock, and replaced if it is there
      * @param question asks the overlays that there are; run often
      */
-    static Rehearsal start(Path file, Machine machine, Metrics metrics, Runnable question) {
-        Rehearsal rehearsal = new Rehearsal(file, machine, metrics, question);
+    static Rehearsal start(Path file, Machine machine, Runnable question) {
+        Rehearsal rehearsal = new Rehearsal(file, machine, question);
         rehearsal.thread.start();
         return rehearsal;
     }
@@ -90,7 +88,7 @@ final class Rehearsal implements AutoCloseable {
         }
     }
 
-    private void poison(SnapshotStore store, long idsAbove) throws MetadataException {
+    private void poison(SnapshotStore store, long idsAbove) throws MetadataException, SyscallException {
         List<Long> ids = LongStream.rangeClosed(idsAbove + 1, idsAbove + SNAPSHOTS)
                 .boxed()
                 .toList();
@@ -100,10 +98,13 @@ final class Rehearsal implements AutoCloseable {
                 return 1;
             });
         }
-        List<Poisoner.Verdict> verdicts = Inquiry.verdicts(ids, _ -> Optional.of(Errno.EIO), machine.superblock());
-        try (Poisoner poisoner = new Poisoner(store, metrics)) {
-            if (!poisoner.condemn(verdicts) || !poisoner.recordAll()) {
-                throw new IllegalStateException("nothing was recorded in " + file);
+        // Of no file: its fsync fails too.
+        try (EventFd failing = EventFd.create();
+                Poisoner poisoner = new Poisoner(store, _ -> {})) {
+            boolean isRecorded =
+                    poisoner.poison(Inquiry.verdicts(ids, _ -> Sync.fsyncError(failing.fd()), machine.superblock()));
+            if (!isRecorded || store.count(snapshot -> snapshot.poison() == null) > 0) {
+                throw new IllegalStateException("not all was recorded in " + file);
             }
         }
     }

@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.INFO;
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Flock;
 import io.github.volatilesnapshotter.linux.KernelRelease;
@@ -16,6 +17,7 @@ import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metadata.TransactionNote;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.ErrorEpoch;
@@ -66,6 +68,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final EarlyWriteback earlyWriteback;
     private final SyncChoice syncChoice;
     private final LayerSync layerSync;
+    private final PoisonReports poisonReports;
     private final Poisoner poisoner;
     private final Inquiry inquiry;
     private final DamageReports damageReports;
@@ -86,7 +89,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         Opened opened = new Opened();
         try {
             RunningSnapshotter running = open(settings, layout, metrics, opened);
-            running.poisoner.addListener(listener);
+            running.poisonReports.addListener(listener);
             running.syncChoice.check();
             running.recover(layout);
             running.registerGauges(metrics);
@@ -96,8 +99,8 @@ public final class RunningSnapshotter implements AutoCloseable {
             Rehearsal rehearsal = Rehearsal.start(
                     settings.state().resolve("rehearsal.db"),
                     running.machine,
-                    metrics,
-                    running.inquiry::lookAtOverlays);
+                    // Asks what there is, as the beginning of an epoch does.
+                    () -> running.inquiry.lookAtEpoch(Errno.EIO));
             opened.add(rehearsal::close);
             return running;
         } catch (SyscallException | SuperblockUnavailableException e) {
@@ -123,7 +126,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         StartChecks.checkPool(layout, settings.state());
         layout.create();
         StartChecks.checkRecords(layout);
-        SnapshotStore store = SqliteSnapshotStore.open(layout.database(), new StoreReports(metrics));
+        TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), BootId.current());
+        SnapshotStore store = SqliteSnapshotStore.open(layout.database(), note, new StoreReports(metrics));
         opened.add(store::close);
         return new RunningSnapshotter(opened, store, settings, layout, metrics);
     }
@@ -183,8 +187,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
         this.openUppers = new OpenUppers(settings.mostOpenUppers(), () -> uppers.overlays() + uppers.witnesses());
+        this.poisonReports = new PoisonReports(metrics);
+        this.poisoner = new Poisoner(store, poisonReports::tell);
         this.lostLayers = new LostLayers(store, layout);
-        this.poisoner = new Poisoner(store, metrics);
         this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
         this.layerSync = new LayerSync(layout, superblock, syncChoice, settings.commitTimeoutMillis());
         this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
@@ -237,7 +242,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException, StartException {
         Instant startedAt = Instant.now();
         long begunNanos = System.nanoTime();
-        Recovery recovery = new Recovery(layout, store, uppers, poisoner, trash, lostLayers, machine);
+        Recovery recovery = new Recovery(layout, store, uppers, poisoner, poisonReports, trash, lostLayers, machine);
         CrashPoint.START_OPENED.reached();
         recovery.adopt();
         CrashPoint.START_ADOPTED.reached();

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -11,6 +12,8 @@ import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metadata.StoreObserver;
+import io.github.volatilesnapshotter.metadata.TransactionNote;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -69,25 +72,36 @@ public final class StoppedRoot implements AutoCloseable {
     /**
      * Reads and verifies all records, in a copy.
      *
+     * @param state the runtime directory of the root's daemon, where it notes the last transaction; may be missing
      * @return how many there are
      * @throws StartException if they are missing beside snapshots
      */
-    public int verifyRecords() throws StartException, MetadataException, SyscallException {
+    public int verifyRecords(Path state) throws StartException, MetadataException, SyscallException {
         if (SqliteSnapshotStore.isMissing(layout.database())) {
             if (Entries.exists(layout.snapshots())) {
                 StartChecks.checkRecords(layout);
             }
             return 0;
         }
-        return Backup.read(layout.database(), layout.database()).records().size();
+        return Backup.read(layout.database(), layout.database(), noteIn(state))
+                .records()
+                .size();
     }
 
-    /** Copies all records, as {@link SnapshotStore#copyTo} does. */
-    public void copyRecords(Path copy) throws StartException, MetadataException {
+    private static TransactionNote noteIn(Path state) {
+        return TransactionNote.readFrom(Layout.transactionNote(state), BootId.current());
+    }
+
+    /**
+     * Copies all records, as {@link SnapshotStore#copyTo} does.
+     *
+     * @param state as for {@link #verifyRecords}: records that have lost transactions are refused
+     */
+    public void copyRecords(Path copy, Path state) throws StartException, MetadataException {
         if (SqliteSnapshotStore.isMissing(layout.database())) {
             throw new StartException(layout.database() + " is missing or empty: there is nothing to copy");
         }
-        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database())) {
+        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database(), noteIn(state), StoreObserver.NONE)) {
             store.copyTo(copy);
         }
     }

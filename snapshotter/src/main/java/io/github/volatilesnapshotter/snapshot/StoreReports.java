@@ -9,6 +9,7 @@ import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.StoreObserver;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.Metrics.RebuildOutcome;
+import java.io.IOException;
 import java.util.concurrent.TimeUnit;
 
 /** What the store does, in metrics; and in the log, one line for each change of its state. */
@@ -31,8 +32,21 @@ final class StoreReports implements StoreObserver {
     }
 
     @Override
+    public void flushed(int transactions) {
+        metrics.flushed();
+    }
+
+    @Override
     public void maintenanceFailed(MetadataException failure) {
         LOG.log(WARNING, "maintenance of the metadata failed and will be tried again", failure);
+    }
+
+    @Override
+    public void notNoted(IOException failure) {
+        LOG.log(
+                WARNING,
+                "the last transaction can't be noted in the runtime directory; the next start would not find that it is lost",
+                failure);
     }
 
     @Override

@@ -5,6 +5,7 @@ import io.github.volatilesnapshotter.crash.Violation.Kind;
 import io.github.volatilesnapshotter.lab.Disk;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
@@ -26,6 +27,9 @@ final class KillRounds implements AutoCloseable {
     private static final int ERROR_MILLIS = 1_500;
 
     private static final int MOST_PASSAGES = 6;
+
+    /** What a start says that finds records missing. */
+    private static final String LOSS = "acknowledged transactions are missing";
 
     /** Points that only a start passes. */
     private static final Set<CrashPoint> OF_A_START = EnumSet.of(
@@ -66,7 +70,7 @@ final class KillRounds implements AutoCloseable {
     private final Tally tally;
     private final Ledger ledger = new Ledger();
     private int round;
-    private boolean isRemounted;
+    private boolean isLossAccepted;
 
     /**
      * On a root of its own.
@@ -113,7 +117,6 @@ final class KillRounds implements AutoCloseable {
         if (peer.isOurs() && random.nextInt(4) == 0) {
             dieAtStart();
         }
-        isRemounted = false;
         startAgain();
         if (load.mayFail()) {
             // What a disk has lost can be read until the page is needed for something else.
@@ -165,29 +168,45 @@ final class KillRounds implements AutoCloseable {
         }
     }
 
-    /** A disk that has failed may have turned its file system read-only: then it is mounted anew, as an operator would do it. */
+    /**
+     * A disk that has failed may have turned its file system read-only: then it is mounted anew, as an operator would do it. What records
+     * it has lost with that, or before, is refused until the operator accepts it.
+     */
     private void startAgain() throws IOException {
-        try {
-            peer.start();
-        } catch (IOException e) {
-            if (!load.mayFail()) {
-                tally.violated(new Violation(Kind.NO_START, e.getMessage()));
-                throw e;
+        isLossAccepted = false;
+        boolean isRemounted = false;
+        while (true) {
+            try {
+                peer.start();
+                return;
+            } catch (IOException e) {
+                if (!load.mayFail() || (isLossAccepted && isRemounted)) {
+                    tally.violated(new Violation(Kind.NO_START, e.getMessage()));
+                    throw e;
+                }
+                if (!isLossAccepted && peer.loggedSinceLaunch().contains(LOSS)) {
+                    isLossAccepted = true;
+                    tally.lossRefused();
+                    Files.delete(peer.transactionNote());
+                } else if (!isRemounted) {
+                    // Expected of a disk that takes nothing new: an ext4 whose directories can't be written back gives
+                    // up.
+                    isRemounted = true;
+                    tally.remounted();
+                    Traces.unmountBelow(peer.root());
+                    Traces.unmountBelow(peer.state());
+                    disk.remount();
+                } else {
+                    throw e;
+                }
             }
-            // Expected of a disk that takes nothing new: an ext4 whose directories can't be written back gives up.
-            tally.remounted();
-            isRemounted = true;
-            Traces.unmountBelow(peer.root());
-            Traces.unmountBelow(peer.state());
-            disk.remount();
-            peer.start();
         }
     }
 
     private void check(Map<Long, Tree> uppers) throws IOException {
         try (Client client = peer.connect()) {
-            // Ordered operations reach a disk sooner or later; one that fails and is then mounted anew has lost some.
-            Ledger.Expected expected = isRemounted
+            // Ordered operations reach a disk sooner or later: one that fails may lose some, which is not kept silent.
+            Ledger.Expected expected = isLossAccepted
                     ? ledger.expected(Crash.POWER_CUT, ledger.now(), ledger.now())
                     : ledger.expectedAfterKill();
             Invariants.Report report =

@@ -8,6 +8,7 @@ import java.io.IOException;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -47,6 +48,7 @@ final class Peer implements AutoCloseable {
     private List<String> wrapper = List.of();
     private List<String> flags = List.of();
     private Process process;
+    private long loggedBefore;
 
     private Peer(Kind kind, Path root, Path state) throws IOException {
         this.kind = kind;
@@ -161,6 +163,7 @@ final class Peer implements AutoCloseable {
         }
         Files.createDirectories(root);
         Files.createDirectories(state);
+        loggedBefore = log().toFile().length();
         List<String> options = new ArrayList<>(List.of(javaOptions));
         options.add("-D" + CrashPoint.PROPERTY + "=" + armed());
         ProcessBuilder builder = new ProcessBuilder(command(options));
@@ -273,6 +276,17 @@ final class Peer implements AutoCloseable {
             Thread.currentThread().interrupt();
             throw new IOException("interrupted while " + kind + " ends", e);
         }
+    }
+
+    /** All that it has logged since it was last launched. */
+    String loggedSinceLaunch() throws IOException {
+        byte[] logged = Files.readAllBytes(log());
+        return new String(logged, (int) loggedBefore, logged.length - (int) loggedBefore, StandardCharsets.UTF_8);
+    }
+
+    /** Where our daemon notes the last transaction of its records. */
+    Path transactionNote() {
+        return state.resolve("last-transaction");
     }
 
     /** The end of what it has logged. */

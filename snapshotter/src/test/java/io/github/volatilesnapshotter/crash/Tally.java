@@ -24,6 +24,7 @@ final class Tally {
     private int rounds;
     private int points;
     private int remounts;
+    private int refusedLosses;
     private long answers;
     private long layers;
     private long survivors;
@@ -66,6 +67,11 @@ final class Tally {
         remounts++;
     }
 
+    /** A start was refused because records were missing. */
+    void lossRefused() {
+        refusedLosses++;
+    }
+
     /** Counts up. */
     int nextPoint() {
         return points++;
@@ -91,8 +97,8 @@ final class Tally {
         String wrong = counts.entrySet().stream()
                 .map(counted -> counted.getValue() + " " + counted.getKey().words())
                 .collect(Collectors.joining(", "));
-        return "%s: %d rounds, %d answers, %d layers compared, %d actives survived, poisoned %s, %d remounts%n"
-                        .formatted(peer, rounds, answers, layers, survivors, poisoned, remounts)
+        return "%s: %d rounds, %d answers, %d layers compared, %d actives survived, poisoned %s, %d remounts, %d starts refused for lost records%n"
+                        .formatted(peer, rounds, answers, layers, survivors, poisoned, remounts, refusedLosses)
                 + "%s: died at %s, did not come to %s%n".formatted(peer, reached, missed)
                 + "%s: something wrong in %d rounds%s"
                         .formatted(peer, roundsWithViolations.size(), wrong.isEmpty() ? "" : ": " + wrong);

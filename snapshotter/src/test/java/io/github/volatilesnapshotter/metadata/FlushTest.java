@@ -98,6 +98,12 @@ final class FlushTest {
                 .singleElement()
                 .asString()
                 .contains("metadata.db-wal>");
+        assertThat(trace.phases().get("durable-together"))
+                .as("sixteen at once")
+                .singleElement()
+                .extracting(Flush::call)
+                .asString()
+                .contains("metadata.db-wal>");
         assertThat(trace.callsOfWriter("many-ordered")).isEmpty();
         assertThat(trace.callsOfOthers("many-ordered"))
                 .as("the log is carried over by another thread")

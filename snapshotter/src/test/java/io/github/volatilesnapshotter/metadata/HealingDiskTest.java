@@ -12,8 +12,13 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import org.awaitility.Awaitility;
 import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.BeforeEach;
@@ -31,6 +36,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 final class HealingDiskTest {
     private static final Map<String, String> LABELS = Map.of("a label", "x".repeat(3_000));
     private static final Duration BOUND = Duration.ofSeconds(40);
+    private static final int TOGETHER = 8;
 
     @Parameter
     FileSystem fileSystem;
@@ -179,6 +185,52 @@ final class HealingDiskTest {
             acknowledged = store.all();
         }
         assertThat(log.refusals()).hasSize(3);
+        disk.remount();
+        try (SqliteSnapshotStore store = open()) {
+            assertThat(store.all()).isEqualTo(acknowledged);
+        }
+    }
+
+    @Test
+    void a_flush_that_fails_fails_all_that_share_it_and_none_of_them_ever_happened() throws Exception {
+        List<SnapshotRecord> acknowledged;
+        try (SqliteSnapshotStore store = open();
+                ExecutorService threads = Executors.newCachedThreadPool()) {
+            insert(store, "before");
+            CountDownLatch end = new CountDownLatch(1);
+            Future<Boolean> another = threads.submit(() -> store.<Boolean, InterruptedException>ordered(_ -> {
+                end.await();
+                return true;
+            }));
+            List<Future<Boolean>> together = new ArrayList<>();
+            for (int i = 1; i <= TOGETHER; i++) {
+                String key = "together " + i;
+                together.add(threads.submit(() -> {
+                    insert(store, key);
+                    return true;
+                }));
+            }
+            Awaitility.await().atMost(BOUND).until(() -> store.waitingWriters() == TOGETHER);
+            disk.startFailing();
+            end.countDown();
+
+            assertThat(another.get()).isTrue();
+            for (Future<Boolean> failed : together) {
+                assertThatThrownBy(failed::get)
+                        .cause()
+                        .isInstanceOfSatisfying(
+                                MetadataException.class,
+                                e -> assertThat(e.reason()).isEqualTo(Reason.FAILED));
+            }
+            assertThat(store.all()).extracting(SnapshotRecord::key).containsExactly("before");
+            assertThat(log.refusals()).hasSize(1);
+
+            disk.heal();
+
+            Awaitility.await().atMost(BOUND).until(() -> isInserted(store, "after"));
+            acknowledged = store.all();
+            assertThat(acknowledged).extracting(SnapshotRecord::key).containsExactly("before", "after");
+        }
         disk.remount();
         try (SqliteSnapshotStore store = open()) {
             assertThat(store.all()).isEqualTo(acknowledged);

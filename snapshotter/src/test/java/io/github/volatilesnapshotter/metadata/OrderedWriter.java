@@ -4,11 +4,19 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import org.awaitility.Awaitility;
 
 /** A process that writes one known history of ordered transactions, to be killed or watched from outside. */
 final class OrderedWriter {
+    private static final int TOGETHER = 16;
+
     private OrderedWriter() {}
 
     /** How to start it, in a JVM like this one: an empty prefix, or a tracer. */
@@ -56,11 +64,38 @@ final class OrderedWriter {
             });
             begin("durable-without-changes");
             store.durable(transaction -> null);
+            writeTogether(store);
             begin("many-ordered");
             for (int step = 301; step <= 6_000; step++) {
                 write(store, step);
             }
             begin("end");
+        }
+    }
+
+    /** As many Commits at once would do it, while somebody else writes. */
+    private static void writeTogether(SqliteSnapshotStore store) throws Exception {
+        try (ExecutorService threads = Executors.newCachedThreadPool()) {
+            CountDownLatch end = new CountDownLatch(1);
+            Future<?> another = threads.submit(() -> store.<Boolean, InterruptedException>ordered(_ -> {
+                end.await();
+                return true;
+            }));
+            List<Future<?>> together = new ArrayList<>();
+            for (int i = 1; i <= TOGETHER; i++) {
+                long id = 2_000_000L + i;
+                together.add(threads.submit(() -> store.<Boolean, RuntimeException>durable(transaction -> {
+                    transaction.insert(Records.committed(id, "layer " + id, 0));
+                    return true;
+                })));
+            }
+            Awaitility.await().atMost(Duration.ofSeconds(20)).until(() -> store.waitingWriters() == TOGETHER);
+            begin("durable-together");
+            end.countDown();
+            another.get();
+            for (Future<?> written : together) {
+                written.get();
+            }
         }
     }
 

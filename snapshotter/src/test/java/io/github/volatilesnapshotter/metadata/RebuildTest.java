@@ -249,7 +249,8 @@ final class RebuildTest {
     @Test
     void a_finished_database_takes_the_place_of_the_old_one_and_of_its_log() throws Exception {
         leaveFilesOfKilledProcess();
-        FreshDatabase.write(files, Schema.CURRENT, List.of(committed(3, "fresh", 0)), 9_000);
+        FreshDatabase.write(
+                files, Schema.CURRENT, List.of(committed(3, "fresh", 0)), new StoreRow(9_000, "fresh", 1, false));
         assertThat(directory.resolve("metadata.db-wal")).isNotEmptyFile();
         assertOpensWithTheFreshRecords();
     }
@@ -257,7 +258,8 @@ final class RebuildTest {
     @Test
     void a_finished_database_takes_its_place_also_when_the_old_log_is_gone_already() throws Exception {
         leaveFilesOfKilledProcess();
-        FreshDatabase.write(files, Schema.CURRENT, List.of(committed(3, "fresh", 0)), 9_000);
+        FreshDatabase.write(
+                files, Schema.CURRENT, List.of(committed(3, "fresh", 0)), new StoreRow(9_000, "fresh", 1, false));
         Files.delete(directory.resolve("metadata.db-wal"));
         assertOpensWithTheFreshRecords();
     }
@@ -265,7 +267,8 @@ final class RebuildTest {
     @Test
     void a_finished_database_takes_its_place_also_when_the_old_one_is_unreadable() throws Exception {
         Files.writeString(files.database(), "what a failed disk left: ".repeat(100));
-        FreshDatabase.write(files, Schema.CURRENT, List.of(committed(3, "fresh", 0)), 9_000);
+        FreshDatabase.write(
+                files, Schema.CURRENT, List.of(committed(3, "fresh", 0)), new StoreRow(9_000, "fresh", 1, false));
         assertOpensWithTheFreshRecords();
     }
 
@@ -306,7 +309,8 @@ final class RebuildTest {
 
     @Test
     void records_that_do_not_fit_together_are_not_written_anew() throws Exception {
-        assertThatThrownBy(() -> FreshDatabase.write(files, Schema.CURRENT, List.of(active(2, "a", 1)), 10))
+        assertThatThrownBy(() -> FreshDatabase.write(
+                        files, Schema.CURRENT, List.of(active(2, "a", 1)), new StoreRow(10, "fresh", 1, false)))
                 .isInstanceOf(MetadataException.class)
                 .hasMessageContaining("stands on a parent that is not there");
         assertThat(directory).isEmptyDirectory();

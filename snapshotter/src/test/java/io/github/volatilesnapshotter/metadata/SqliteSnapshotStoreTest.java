@@ -151,7 +151,7 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
         SqliteSnapshotStore.open(file).close();
         sql("PRAGMA user_version = 99");
         refusedAs(
-                Reason.UNUSABLE_FILE, "written by a newer volatile-snapshotter (schema version 99, this one knows 2)");
+                Reason.UNUSABLE_FILE, "written by a newer volatile-snapshotter (schema version 99, this one knows 3)");
     }
 
     @Test
@@ -197,7 +197,7 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
         Schema broken = Schema.CURRENT.followedBy(
                 new Schema.Step(List.of("ALTER TABLE snapshot ADD COLUMN note TEXT", "CREATE TABLE snapshot (id)")));
         assertThatThrownBy(() -> SqliteFile.open(file, broken)).hasMessageContaining("already exists");
-        assertThat(number("PRAGMA user_version")).isEqualTo(2);
+        assertThat(number("PRAGMA user_version")).isEqualTo(3);
         SqliteSnapshotStore.open(file).close();
     }
 
@@ -214,7 +214,7 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
             migrated.load(new SharedStrings(), records::add);
         }
         assertThat(records).containsExactly(active(1, "a", 0));
-        assertThat(number("PRAGMA user_version")).isEqualTo(4);
+        assertThat(number("PRAGMA user_version")).isEqualTo(5);
         assertThat(number("SELECT count(*) FROM snapshot WHERE note = 'seen'")).isEqualTo(1);
     }
 

@@ -104,6 +104,21 @@ class LostLayersTest extends SnapshotterKit {
     }
 
     @Test
+    void one_that_is_put_back_is_a_layer_again() throws Exception {
+        Path elsewhere = directory.resolve("elsewhere");
+        takeBaseAway();
+        refused(() -> snapshotter.prepare("default/1/c", "top", Map.of()));
+        Files.move(elsewhere, fixture.layout().snapshot(BASE));
+        assertThat(fixture.container("default/1/c", "top").resolve("file")).hasContent("from below");
+
+        takeBaseAway();
+        await().atMost(BOUND).until(() -> fixture.metric("lost_layers") == 1);
+        Files.move(elsewhere, fixture.layout().snapshot(BASE));
+        await().atMost(BOUND).until(() -> fixture.metric("lost_layers") == 0);
+        assertThat(fixture.poison("base")).isEmpty();
+    }
+
+    @Test
     void a_layer_that_was_removed_is_not_lost_and_one_that_is_lost_can_be_removed() throws Exception {
         fixture.layer("other", "", "file", "x");
         snapshotter.remove("other");

@@ -49,11 +49,12 @@ class PoisonerTest {
             transaction.insert(active(2));
             return null;
         });
-        poisoner = new Poisoner(store, new Metrics());
-        poisoner.addListener(poisoning -> {
+        PoisonReports reports = new PoisonReports(new Metrics());
+        reports.addListener(poisoning -> {
             wereRecorded.add(snapshot(poisoning.clientKey()).poison() != null);
             told.add(poisoning);
         });
+        poisoner = new Poisoner(store, reports::tell);
     }
 
     @AfterEach
@@ -102,14 +103,13 @@ class PoisonerTest {
 
     @Test
     void a_poison_whose_files_are_named_at_once_is_told_all_the_same() {
-        try (Poisoner naming = new Poisoner(store, new Metrics());
+        List<Condemned> condemned = new CopyOnWriteArrayList<>();
+        try (Poisoner naming = new Poisoner(store, _ -> {});
                 Poisoner interrupted =
-                        new Poisoner(afterItsFirstRecord(() -> naming.nameFiles(List.of("file"))), new Metrics())) {
-            interrupted.addListener(told::add);
-
+                        new Poisoner(afterItsFirstRecord(() -> naming.nameFiles(List.of("file"))), condemned::addAll)) {
             assertThat(interrupted.poison(List.of(lostWrite(1)))).isTrue();
 
-            await().untilAsserted(() -> assertThat(told).hasSize(1));
+            await().untilAsserted(() -> assertThat(condemned).hasSize(1));
         }
         assertThat(snapshot("1").poison())
                 .isNotNull()

@@ -255,7 +255,7 @@ class RecoveryStatesTest extends SnapshotterKit {
         fixture.stop();
         Path backup = directory.resolve("backup.db");
         try (StoppedRoot root = StoppedRoot.open(layout.root())) {
-            root.copyRecords(backup);
+            root.copyRecords(backup, fixture.state());
         }
         fixture.start();
         fixture.snapshotter().remove("removed-since");
@@ -303,7 +303,7 @@ class RecoveryStatesTest extends SnapshotterKit {
         Path backup = directory.resolve("backup.db");
         long base = idOf("base");
         try (StoppedRoot root = StoppedRoot.open(layout.root())) {
-            root.copyRecords(backup);
+            root.copyRecords(backup, fixture.state());
         }
         Files.writeString(layout.committedMark(base), "another\n");
         try (StoppedRoot root = StoppedRoot.open(layout.root())) {
@@ -368,6 +368,26 @@ class RecoveryStatesTest extends SnapshotterKit {
                 .hasMessageContaining(
                         layout.database() + " is missing or empty, but " + layout.snapshots() + " holds 2 snapshots")
                 .hasMessageContaining("volatilectl restore FILE");
+    }
+
+    /** As the refusals and the README say it. */
+    @Test
+    void to_begin_anew_the_root_is_moved_away_and_the_note_of_its_last_transaction_removed() throws Exception {
+        fixture.stop();
+        for (MountInfo mount : MountInfo.below(layout.root())) {
+            Mounting.detach(Path.of(mount.mountPoint()));
+        }
+        Files.move(layout.root(), directory.resolve("moved-away"));
+        try {
+            assertThatThrownBy(fixture::start)
+                    .isInstanceOf(StartException.class)
+                    .hasMessageContaining("last-transaction");
+        } finally {
+            Files.delete(fixture.state().resolve("last-transaction"));
+            fixture.start();
+        }
+        assertThat(all()).isEmpty();
+        fixture.layer("base", "", "file", "unpacked again");
     }
 
     @Test

@@ -2,7 +2,6 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import io.github.volatilesnapshotter.metrics.Metrics;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.stream.Stream;
@@ -18,9 +17,7 @@ class RehearsalTest {
         Path file = directory.resolve("rehearsal.db");
         Files.writeString(file, "half of a database");
 
-        try (Metrics metrics = new Metrics()) {
-            new Rehearsal(file, new Machine("boot", "7:1"), metrics, () -> {}).poisonSome();
-        }
+        new Rehearsal(file, new Machine("boot", "7:1"), () -> {}).poisonSome();
 
         try (Stream<Path> left = Files.list(directory)) {
             assertThat(left).isEmpty();

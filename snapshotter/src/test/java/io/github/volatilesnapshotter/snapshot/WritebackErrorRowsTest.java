@@ -124,6 +124,23 @@ class WritebackErrorRowsTest {
 
     @ParameterizedTest
     @EnumSource(Disk.FileSystem.class)
+    void an_error_shows_in_the_first_Stat_after_it(Disk.FileSystem fileSystem) throws Exception {
+        try (FailureScene<FuseDisk> scene = FailureScene.on(FuseDisk.create(fileSystem))) {
+            scene.disk.fail(Blocks.DATA);
+            Path foreign = scene.disk.root().resolve("foreign");
+            Disk.writeDirty(foreign, MEBIBYTE);
+            assertThatThrownBy(() -> Disk.fsync(foreign)).isInstanceOf(IOException.class);
+
+            // At once: nobody waits for the watch.
+            assertThat(scene.snapshotter().stat(CONTAINER).labels()).containsKey(Labels.POISONED);
+            scene.assertPoisoned(CONTAINER, PoisonReason.WRITEBACK_ERROR, Errno.EIO);
+            scene.disk.heal();
+            scene.assertNewSnapshotsWork();
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Disk.FileSystem.class)
     void an_error_between_unpack_and_Commit_is_found_by_Commit(Disk.FileSystem fileSystem) throws Exception {
         try (FailureScene<FuseDisk> scene = FailureScene.on(FuseDisk.create(fileSystem))) {
             Disk.writeDirty(scene.unpacked.resolve("data"), MEBIBYTE);

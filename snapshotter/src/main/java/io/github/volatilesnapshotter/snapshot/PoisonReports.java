@@ -1,0 +1,80 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static java.lang.System.Logger.Level.WARNING;
+
+import io.github.volatilesnapshotter.metadata.Poison;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.stream.Stream;
+
+/** Who is told of a poison, once it is recorded or known that it can't be. Any thread. */
+final class PoisonReports {
+    private static final System.Logger LOG = System.getLogger(PoisonReports.class.getName());
+
+    private final Metrics metrics;
+    private final List<Poisoning.Listener> listeners = new CopyOnWriteArrayList<>();
+
+    PoisonReports(Metrics metrics) {
+        this.metrics = metrics;
+        Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
+    }
+
+    void addListener(Poisoning.Listener listener) {
+        listeners.add(listener);
+    }
+
+    /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */
+    void tell(List<Condemned> told) {
+        told.forEach(condemned -> tellListeners(condemned.snapshot(), condemned.poison()));
+        told.forEach(PoisonReports::log);
+        told.forEach(condemned -> metrics.poisoned(condemned.poison().reason()));
+    }
+
+    /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */
+    void remind(SnapshotRecord snapshot) {
+        Poison poison = snapshot.poison();
+        if (poison != null) {
+            tellListeners(snapshot, poison);
+        }
+    }
+
+    private void tellListeners(SnapshotRecord snapshot, Poison poison) {
+        Poisoning poisoning = poisoning(snapshot, poison);
+        listeners.forEach(listener -> listener.poisoned(poisoning));
+    }
+
+    private static void log(Condemned condemned) {
+        Poison poison = condemned.poison();
+        LOG.log(
+                WARNING,
+                "poisoned",
+                "key",
+                condemned.snapshot().key(),
+                "id",
+                condemned.snapshot().id(),
+                "reason",
+                poison.reason(),
+                "device",
+                poison.device(),
+                "errno",
+                poison.errno(),
+                "recorded_at",
+                condemned.recordedAt());
+    }
+
+    private static Poisoning poisoning(SnapshotRecord snapshot, Poison poison) {
+        BackendKey key = BackendKey.parse(snapshot.key());
+        long generation = snapshot.upper() == null ? 0 : snapshot.upper().generation();
+        return new Poisoning(
+                snapshot.key(),
+                key.namespace(),
+                key.clientKey(),
+                poison.reason(),
+                poison.device(),
+                poison.errno(),
+                poison.at(),
+                generation);
+    }
+}
