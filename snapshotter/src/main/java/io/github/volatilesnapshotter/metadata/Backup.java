@@ -24,8 +24,8 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
     /** What to do about records that are damaged or missing; the same words as in the README. */
     public static final String OR_BEGIN_ANEW =
             "put a backup in its place (volatilectl restore FILE), or begin anew: stop containerd and the daemon, unmount what is"
-                    + " mounted below the root, move the root away, start both, and remove this snapshotter's images and"
-                    + " containers from containerd";
+                    + " mounted below the root, move the root away, remove last-transaction from the runtime directory, start"
+                    + " both, and remove this snapshotter's images and containers from containerd";
 
     private static final DateTimeFormatter TIME =
             DateTimeFormatter.ofPattern("uuuuMMdd'T'HHmmss.SSS'Z'").withZone(ZoneOffset.UTC);

@@ -84,7 +84,7 @@ final class LayerCheck {
     }
 
     /**
-     * Looks for layers whose directory was taken away since, by one listing, and by none where the directory of snapshots has not changed
+     * Looks for layers whose directory was taken away since, or put back, by one listing, and by none where the directory of snapshots has not changed
      * since the last one. What is gone inside of a layer's directory is found by whatever would stand on it.
      */
     void lookAgain() throws IOException {
@@ -97,7 +97,8 @@ final class LayerCheck {
         Set<String> names = new HashSet<>();
         DirectoryTree.names(layout.snapshots()).forEach(entry -> names.add(entry.name()));
         for (SnapshotRecord snapshot : snapshots) {
-            if (snapshot.kind() == RecordKind.COMMITTED && !names.contains(Long.toString(snapshot.id()))) {
+            boolean isLost = lostLayers.contains(snapshot.id());
+            if (snapshot.kind() == RecordKind.COMMITTED && names.contains(Long.toString(snapshot.id())) == isLost) {
                 lostLayers.lookAt(snapshot);
             }
         }

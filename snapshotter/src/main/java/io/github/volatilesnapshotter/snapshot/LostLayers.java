@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Entries;
@@ -15,7 +16,7 @@ import java.util.concurrent.ConcurrentHashMap;
 /**
  * Committed snapshots whose directory is gone. Their records stay: containerd has its own, and could not repair a layer that this
  * snapshotter no longer knows (it skips the layer in every pull). What would stand on one is refused, with what to do, so that no container
- * ever sees less than its image. Found anew by each start, and not recorded: a directory may come back. One that is taken away while the
+ * ever sees less than its image. Found anew by each start, and not recorded: a directory may come back, then too. One that is taken away while the
  * daemon runs is found by whatever would stand on it, or by {@link LayerCheck#lookAgain}. Any thread.
  */
 final class LostLayers {
@@ -44,10 +45,14 @@ final class LostLayers {
         return true;
     }
 
-    /** Looks whether the layer's directory is there; asks the disk. Where the whole pool was unmounted no layer is lost. */
+    /** Looks whether the layer's directory is there, or again; asks the disk. Where the whole pool was unmounted no layer is lost. */
     void lookAt(SnapshotRecord layer) throws SyscallException {
         long id = layer.id();
-        if (!contains(id) && !Entries.exists(layout.upper(id)) && Entries.exists(layout.snapshots()) && add(id)) {
+        if (Entries.exists(layout.upper(id))) {
+            if (ids.remove(id)) {
+                LOG.log(INFO, "layer is there again", "id", id, "key", layer.key());
+            }
+        } else if (!contains(id) && Entries.exists(layout.snapshots()) && add(id)) {
             LOG.log(WARNING, "layer is lost", "id", id, "key", layer.key(), "detail", layout.upper(id) + IS_GONE);
         }
     }

@@ -96,7 +96,9 @@ final class OverlaySnapshotter implements Snapshotter {
         try (KeyLocks.Held _ = beginChange(key);
                 OpenUppers.Room _ = openUppers.reserve(key)) {
             List<SnapshotRecord> parents = rule.check(store);
-            lostLayers.refuse(key, parents);
+            if (lostLayers.among(parents).isPresent()) {
+                lostLayers.lookAndRefuse(key, parents);
+            }
             List<Path> lower = mounts.lower(parents);
             Role role = admission.roleOf(key, labels);
             if (role == Role.DURABLE) {

@@ -6,14 +6,10 @@ import io.github.volatilesnapshotter.config.ConfigFile;
 import io.github.volatilesnapshotter.grpc.ServerFixture;
 import io.github.volatilesnapshotter.snapshot.FakeSnapshotter;
 import io.github.volatilesnapshotter.snapshot.Labels;
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.AutoClose;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -25,22 +21,8 @@ class CommandLinesTest {
     @TempDir
     private Path directory;
 
-    private final PrintStream standardOutput = System.out;
-    private final PrintStream standardError = System.err;
-    private final ByteArrayOutputStream output = new ByteArrayOutputStream();
-    private final ByteArrayOutputStream errors = new ByteArrayOutputStream();
-
-    @BeforeEach
-    void takeTheStreams() {
-        System.setOut(new PrintStream(output, true, StandardCharsets.UTF_8));
-        System.setErr(new PrintStream(errors, true, StandardCharsets.UTF_8));
-    }
-
-    @AfterEach
-    void giveTheStreamsBack() {
-        System.setOut(standardOutput);
-        System.setErr(standardError);
-    }
+    @AutoClose
+    private final TakenStreams streams = new TakenStreams();
 
     @Test
     void config_default_prints_the_documented_file() {
@@ -53,7 +35,7 @@ class CommandLinesTest {
     void an_empty_path_is_refused_and_does_not_mean_the_current_directory() {
         assertThat(daemon("config", "dump", "--root=")).isNotZero();
 
-        assertThat(errors.toString(StandardCharsets.UTF_8)).contains("--root is empty");
+        assertThat(streams.errors()).contains("--root is empty");
         assertThat(Volatilectl.program().run("health", "--address=")).isEqualTo(ExitCode.WRONG_USAGE);
     }
 
@@ -157,13 +139,13 @@ class CommandLinesTest {
         assertThat(output())
                 .contains("containerd-volatile-grpc serve", "config dump", "--unmount-on-stop", "--version");
 
-        output.reset();
+        streams.forget();
         assertThat(daemon("config", "--help")).isZero();
         assertThat(output())
                 .contains("config default", "config check", "--root DIR")
                 .doesNotContain("--unmount-on-stop");
 
-        output.reset();
+        streams.forget();
         assertThat(daemon("serve", "--help")).isZero();
         assertThat(output()).contains("--unmount-on-stop").doesNotContain("config dump");
     }
@@ -173,15 +155,15 @@ class CommandLinesTest {
         assertThat(Volatilectl.program().run("--help")).isZero();
         assertThat(output()).contains("--config FILE").doesNotContain("default/5/web-1", "lost-layer");
 
-        output.reset();
+        streams.forget();
         assertThat(Volatilectl.program().run("recovery", "--help")).isZero();
         assertThat(output()).contains("  watched         whether a sentinel", "  lost-layer      a committed snapshot");
 
-        output.reset();
+        streams.forget();
         assertThat(Volatilectl.program().run("info", "--help")).isZero();
         assertThat(output()).contains("web-1 in the namespace default is default/5/web-1");
 
-        output.reset();
+        streams.forget();
         assertThat(Volatilectl.program().run("backup", "--help")).isZero();
         assertThat(output()).contains("folded into metadata.db");
     }
@@ -292,7 +274,7 @@ class CommandLinesTest {
     }
 
     private void assertUsageError(String message, String... arguments) {
-        errors.reset();
+        streams.forget();
         assertThat(daemon(arguments)).isEqualTo(ExitCode.WRONG_USAGE);
         assertThat(errors()).isEqualTo("error: " + message + "\nSee containerd-volatile-grpc --help\n");
     }
@@ -310,10 +292,10 @@ class CommandLinesTest {
     }
 
     private String output() {
-        return output.toString(StandardCharsets.UTF_8);
+        return streams.output();
     }
 
     private String errors() {
-        return errors.toString(StandardCharsets.UTF_8);
+        return streams.errors();
     }
 }

@@ -9,17 +9,8 @@ import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
-import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.PrepareSnapshotRequest;
-import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.SnapshotsGrpc;
 import io.github.volatilesnapshotter.snapshot.Labels;
 import io.github.volatilesnapshotter.snapshot.StartException;
-import io.grpc.ManagedChannel;
-import io.grpc.netty.NettyChannelBuilder;
-import io.netty.channel.ChannelOption;
-import io.netty.channel.MultiThreadIoEventLoopGroup;
-import io.netty.channel.epoll.EpollDomainSocketChannel;
-import io.netty.channel.epoll.EpollIoHandler;
-import io.netty.channel.unix.DomainSocketAddress;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.net.StandardProtocolFamily;
@@ -32,7 +23,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
@@ -54,20 +44,7 @@ class DaemonTest {
 
     @BeforeEach
     void configure() {
-        Config defaults = Config.defaults();
-        config = new Config(
-                directory.resolve("root"),
-                directory.resolve("state"),
-                Optional.empty(),
-                defaults.grpc(),
-                defaults.volatileUppers(),
-                defaults.layers(),
-                defaults.watch(),
-                defaults.poison(),
-                defaults.containerd(),
-                defaults.metrics(),
-                defaults.usage(),
-                defaults.log());
+        config = DaemonFixture.configBelow(directory);
         daemon = new Daemon(config, true);
     }
 
@@ -185,7 +162,7 @@ class DaemonTest {
         config = below(directory.resolve("link"));
         Daemon first = new Daemon(config, false);
         first.start();
-        prepare("ns/1/container");
+        DaemonFixture.prepare(config.socket(), "ns/1/container");
         first.stop();
         daemon = new Daemon(config, true);
 
@@ -227,26 +204,6 @@ class DaemonTest {
         daemon.stop();
 
         assertThatIllegalStateException().isThrownBy(daemon::start).withMessageContaining("STOPPED");
-    }
-
-    private void prepare(String key) {
-        MultiThreadIoEventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
-        ManagedChannel channel = NettyChannelBuilder.forAddress(
-                        new DomainSocketAddress(config.socket().toFile()))
-                .channelType(EpollDomainSocketChannel.class)
-                .eventLoopGroup(eventLoops)
-                .withOption(ChannelOption.SO_KEEPALIVE, null)
-                .overrideAuthority("localhost")
-                .usePlaintext()
-                .build();
-        try {
-            SnapshotsGrpc.newBlockingStub(channel)
-                    .withDeadlineAfter(10, TimeUnit.SECONDS)
-                    .prepare(PrepareSnapshotRequest.newBuilder().setKey(key).build());
-        } finally {
-            channel.shutdownNow();
-            eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS).syncUninterruptibly();
-        }
     }
 
     private Config below(Path place) {

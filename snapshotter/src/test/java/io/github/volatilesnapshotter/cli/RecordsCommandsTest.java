@@ -8,25 +8,11 @@ import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.metadata.Backup;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
-import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.PrepareSnapshotRequest;
-import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.SnapshotsGrpc;
-import io.grpc.ManagedChannel;
-import io.grpc.netty.NettyChannelBuilder;
-import io.netty.channel.ChannelOption;
-import io.netty.channel.MultiThreadIoEventLoopGroup;
-import io.netty.channel.epoll.EpollDomainSocketChannel;
-import io.netty.channel.epoll.EpollIoHandler;
-import io.netty.channel.unix.DomainSocketAddress;
-import java.io.ByteArrayOutputStream;
-import java.io.PrintStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
-import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -43,37 +29,17 @@ class RecordsCommandsTest {
     @TempDir
     private Path directory;
 
-    private final PrintStream standardOutput = System.out;
-    private final PrintStream standardError = System.err;
-    private final ByteArrayOutputStream output = new ByteArrayOutputStream();
-    private final ByteArrayOutputStream errors = new ByteArrayOutputStream();
-    private final MultiThreadIoEventLoopGroup eventLoops =
-            new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
-
+    private TakenStreams streams;
     private Config config;
     private Daemon daemon;
     private Path file;
 
     @BeforeEach
     void start() throws Exception {
-        Config defaults = Config.defaults();
-        config = new Config(
-                directory.resolve("root"),
-                directory.resolve("state"),
-                Optional.empty(),
-                defaults.grpc(),
-                defaults.volatileUppers(),
-                defaults.layers(),
-                defaults.watch(),
-                defaults.poison(),
-                defaults.containerd(),
-                defaults.metrics(),
-                defaults.usage(),
-                defaults.log());
+        config = DaemonFixture.configBelow(directory);
         file = directory.resolve("records.backup");
         startDaemon();
-        System.setOut(new PrintStream(output, true, StandardCharsets.UTF_8));
-        System.setErr(new PrintStream(errors, true, StandardCharsets.UTF_8));
+        streams = new TakenStreams();
     }
 
     private void startDaemon() throws Exception {
@@ -83,12 +49,9 @@ class RecordsCommandsTest {
 
     @AfterEach
     void stop() throws Exception {
-        System.setOut(standardOutput);
-        System.setErr(standardError);
-        try {
+        try (TakenStreams _ = streams) {
             daemon.stop();
         } finally {
-            eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS).syncUninterruptibly();
             for (MountInfo mount : MountInfo.below(directory)) {
                 Mounting.detach(Path.of(mount.mountPoint()));
             }
@@ -96,22 +59,7 @@ class RecordsCommandsTest {
     }
 
     private void prepare(String... keys) {
-        ManagedChannel channel = NettyChannelBuilder.forAddress(
-                        new DomainSocketAddress(config.socket().toFile()))
-                .channelType(EpollDomainSocketChannel.class)
-                .eventLoopGroup(eventLoops)
-                .withOption(ChannelOption.SO_KEEPALIVE, null)
-                .overrideAuthority("localhost")
-                .usePlaintext()
-                .build();
-        try {
-            for (String key : keys) {
-                var _ = SnapshotsGrpc.newBlockingStub(channel)
-                        .prepare(PrepareSnapshotRequest.newBuilder().setKey(key).build());
-            }
-        } finally {
-            channel.shutdownNow();
-        }
+        DaemonFixture.prepare(config.socket(), keys);
     }
 
     private int control(String... arguments) {
@@ -176,7 +124,7 @@ class RecordsCommandsTest {
                 .contains("what was there before is kept: " + config.root().resolve("metadata.db.replaced-"))
                 .contains("throw away 1 directories");
         startDaemon();
-        output.reset();
+        streams.forget();
         assertThat(Volatilectl.program()
                         .run("snapshots", "--address", config.socket().toString()))
                 .isZero();
@@ -190,7 +138,7 @@ class RecordsCommandsTest {
         Files.createDirectory(config.root().resolve("snapshots").resolve("77"));
         startDaemon();
         await().atMost(Duration.ofSeconds(20)).untilAsserted(() -> {
-            output.reset();
+            streams.forget();
             assertThat(control("recovery")).isZero();
             assertThat(output())
                     .contains("snapshots  1\n", "thrown-away", "a directory without a record", "77")
@@ -226,10 +174,10 @@ class RecordsCommandsTest {
     }
 
     private String output() {
-        return output.toString(StandardCharsets.UTF_8);
+        return streams.output();
     }
 
     private String errors() {
-        return errors.toString(StandardCharsets.UTF_8);
+        return streams.errors();
     }
 }

@@ -17,6 +17,10 @@ import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.LayerSyncMode;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
 import java.io.IOException;
+import java.lang.annotation.ElementType;
+import java.lang.annotation.Retention;
+import java.lang.annotation.RetentionPolicy;
+import java.lang.annotation.Target;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
@@ -38,10 +42,16 @@ class LayerSyncRowsTest {
     @Parameter
     LayerSyncMode mode;
 
+    /** The filesystems on which a layer can be synced alone. */
+    @Retention(RetentionPolicy.RUNTIME)
+    @Target(ElementType.METHOD)
     @ParameterizedTest
     @EnumSource(
             value = FileSystem.class,
             names = {"EXT4", "XFS", "BTRFS"})
+    private @interface OnEachWithALog {}
+
+    @OnEachWithALog
     void an_error_of_the_sync_itself_poisons_and_the_layer_is_unpacked_again(FileSystem fileSystem) throws Exception {
         try (FailureScene<FuseDisk> scene = scene(fileSystem)) {
             Disk.writeDirty(scene.unpacked.resolve("data"), MEBIBYTE);
@@ -56,10 +66,7 @@ class LayerSyncRowsTest {
         }
     }
 
-    @ParameterizedTest
-    @EnumSource(
-            value = FileSystem.class,
-            names = {"EXT4", "XFS", "BTRFS"})
+    @OnEachWithALog
     void an_error_while_it_was_unpacked_that_somebody_else_has_consumed_poisons(FileSystem fileSystem)
             throws Exception {
         try (FailureScene<FuseDisk> scene = scene(fileSystem)) {
@@ -74,10 +81,7 @@ class LayerSyncRowsTest {
         }
     }
 
-    @ParameterizedTest
-    @EnumSource(
-            value = FileSystem.class,
-            names = {"EXT4", "XFS", "BTRFS"})
+    @OnEachWithALog
     void an_error_of_another_file_on_the_superblock_poisons_too(FileSystem fileSystem) throws Exception {
         try (FailureScene<FuseDisk> scene = scene(fileSystem)) {
             Disk.writeDirty(scene.unpacked.resolve("data"), MEBIBYTE);
@@ -93,10 +97,7 @@ class LayerSyncRowsTest {
         }
     }
 
-    @ParameterizedTest
-    @EnumSource(
-            value = FileSystem.class,
-            names = {"EXT4", "XFS", "BTRFS"})
+    @OnEachWithALog
     void a_sync_that_does_not_end_is_unavailable_and_poisons_nothing(FileSystem fileSystem) throws Exception {
         try (FailureScene<FuseDisk> scene = FailureScene.on(
                 FuseDisk.create(fileSystem),

@@ -11,45 +11,29 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** A layer's directory is taken away while the daemon runs; {@link RecoveryStatesTest} has the starts. */
 @Tag("kernel")
-class LostLayersTest {
+class LostLayersTest extends SnapshotterKit {
     private static final Duration BOUND = Duration.ofSeconds(20);
 
     /** The first layer that a root gets. */
     private static final long BASE = 1;
 
-    @TempDir
-    Path directory;
-
-    private RunningSnapshotterFixture fixture;
     private Snapshotter snapshotter;
 
     @BeforeEach
     void start() throws Exception {
-        fixture = new RunningSnapshotterFixture(directory);
         snapshotter = fixture.snapshotter();
         fixture.layer("base", "", "file", "from below");
         fixture.layer("top", "base", "more", "from above");
     }
 
-    @AfterEach
-    void stop() throws Exception {
-        fixture.close();
-    }
-
     private void takeBaseAway() throws Exception {
         Files.move(fixture.layout().snapshot(BASE), directory.resolve("elsewhere"));
-    }
-
-    private String poison(String key) throws SnapshotException {
-        return snapshotter.stat(key).labels().getOrDefault(Labels.POISONED, "");
     }
 
     private void refused(ThrowingCallable request) throws Exception {
@@ -58,7 +42,7 @@ class LostLayersTest {
                         SnapshotException.class, e -> assertThat(e.category()).isEqualTo(Category.FAILED_PRECONDITION))
                 .hasMessageContaining("stands on layer base, whose directory snapshots/" + BASE
                         + " is gone: remove the containers and images that use it, and pull them again");
-        assertThat(poison("base")).isEqualTo("missing");
+        assertThat(fixture.poison("base")).isEqualTo("missing");
     }
 
     @Test
@@ -87,7 +71,7 @@ class LostLayersTest {
         takeBaseAway();
         refused(() -> snapshotter.commit("name", "extract-1", "top", Map.of(), Cancellation.NEVER));
         assertThat(snapshotter.stat("extract-1").kind()).isEqualTo(Kind.ACTIVE);
-        assertThat(poison("extract-1")).isEmpty();
+        assertThat(fixture.poison("extract-1")).isEmpty();
     }
 
     @Test
@@ -110,14 +94,28 @@ class LostLayersTest {
     @Test
     void it_is_found_by_itself_and_then_mounts_of_what_stands_on_it_are_refused() throws Exception {
         snapshotter.view("view", "top", Map.of());
-        Path container = Path.of(
-                snapshotter.prepare("default/1/c", "top", Map.of()).getFirst().source());
+        Path container = fixture.container("default/1/c", "top");
         takeBaseAway();
         await().atMost(BOUND).until(() -> fixture.metric("lost_layers") == 1);
         refused(() -> snapshotter.mounts("view"));
         assertThat(snapshotter.mounts("default/1/c")).as("has its layers open").hasSize(1);
         assertThat(container.resolve("file")).hasContent("from below");
-        assertThat(poison("top")).as("its own directory is there").isEmpty();
+        assertThat(fixture.poison("top")).as("its own directory is there").isEmpty();
+    }
+
+    @Test
+    void one_that_is_put_back_is_a_layer_again() throws Exception {
+        Path elsewhere = directory.resolve("elsewhere");
+        takeBaseAway();
+        refused(() -> snapshotter.prepare("default/1/c", "top", Map.of()));
+        Files.move(elsewhere, fixture.layout().snapshot(BASE));
+        assertThat(fixture.container("default/1/c", "top").resolve("file")).hasContent("from below");
+
+        takeBaseAway();
+        await().atMost(BOUND).until(() -> fixture.metric("lost_layers") == 1);
+        Files.move(elsewhere, fixture.layout().snapshot(BASE));
+        await().atMost(BOUND).until(() -> fixture.metric("lost_layers") == 0);
+        assertThat(fixture.poison("base")).isEmpty();
     }
 
     @Test

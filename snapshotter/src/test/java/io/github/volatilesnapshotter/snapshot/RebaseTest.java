@@ -16,38 +16,26 @@ import java.util.Map;
 import java.util.Random;
 import java.util.TreeMap;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /**
  * Layers that are unpacked side by side, each without a parent, and get their parents when they are committed. They are written
  * as containerd's applier writes them ({@code pkg/archive/tar_opts_linux.go}, OverlayConvertWhiteout).
  */
 @Tag("kernel")
-class RebaseTest {
+class RebaseTest extends SnapshotterKit {
     /** Images that are tried; another seed is -Drebase.seed=N. */
     private static final int IMAGES = Integer.getInteger("rebase.images", 25);
 
     private static final long SEED = Long.getLong("rebase.seed", System.nanoTime());
 
-    @TempDir
-    Path directory;
-
-    private RunningSnapshotterFixture fixture;
     private Snapshotter snapshotter;
 
     @BeforeEach
     void start() throws Exception {
-        fixture = new RunningSnapshotterFixture(directory);
         snapshotter = fixture.snapshotter();
-    }
-
-    @AfterEach
-    void stop() throws Exception {
-        fixture.close();
     }
 
     private Path prepare(String layer) throws SnapshotException {

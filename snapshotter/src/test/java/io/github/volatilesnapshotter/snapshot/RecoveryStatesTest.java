@@ -23,43 +23,30 @@ import java.util.Map;
 import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** Each row of the table in docs/architecture.md, Starting again, that {@link RecoveryTest} does not have. */
 @Tag("kernel")
-class RecoveryStatesTest {
+class RecoveryStatesTest extends SnapshotterKit {
     private static final Duration BOUND = Duration.ofSeconds(20);
 
-    @TempDir
-    Path directory;
-
-    private RunningSnapshotterFixture fixture;
     private Layout layout;
 
     @BeforeEach
     void start() throws Exception {
-        fixture = new RunningSnapshotterFixture(directory);
         layout = fixture.layout();
         fixture.layer("base", "", "file", "from below");
         fixture.layer("top", "base", "more", "from above");
     }
 
-    @AfterEach
-    void stop() throws Exception {
-        fixture.close();
-    }
-
     private Path container(String key) throws SnapshotException {
-        return Path.of(
-                fixture.snapshotter().prepare(key, "top", Map.of()).getFirst().source());
+        return fixture.container(key, "top");
     }
 
     private String poison(String key) throws SnapshotException {
-        return fixture.snapshotter().stat(key).labels().getOrDefault(Labels.POISONED, "");
+        return fixture.poison(key);
     }
 
     private static List<MountInfo> mountsAt(Path mountPoint) throws Exception {
@@ -381,6 +368,26 @@ class RecoveryStatesTest {
                 .hasMessageContaining(
                         layout.database() + " is missing or empty, but " + layout.snapshots() + " holds 2 snapshots")
                 .hasMessageContaining("volatilectl restore FILE");
+    }
+
+    /** As the refusals and the README say it. */
+    @Test
+    void to_begin_anew_the_root_is_moved_away_and_the_note_of_its_last_transaction_removed() throws Exception {
+        fixture.stop();
+        for (MountInfo mount : MountInfo.below(layout.root())) {
+            Mounting.detach(Path.of(mount.mountPoint()));
+        }
+        Files.move(layout.root(), directory.resolve("moved-away"));
+        try {
+            assertThatThrownBy(fixture::start)
+                    .isInstanceOf(StartException.class)
+                    .hasMessageContaining("last-transaction");
+        } finally {
+            Files.delete(fixture.state().resolve("last-transaction"));
+            fixture.start();
+        }
+        assertThat(all()).isEmpty();
+        fixture.layer("base", "", "file", "unpacked again");
     }
 
     @Test

@@ -20,40 +20,26 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** What a start does with what it finds. */
 @Tag("kernel")
-class RecoveryTest {
+class RecoveryTest extends SnapshotterKit {
     private static final Duration BOUND = Duration.ofSeconds(20);
-
-    @TempDir
-    Path directory;
-
-    private RunningSnapshotterFixture fixture;
 
     @BeforeEach
     void start() throws Exception {
-        fixture = new RunningSnapshotterFixture(directory);
         fixture.layer("base", "", "file", "from below");
     }
 
-    @AfterEach
-    void stop() throws Exception {
-        fixture.close();
-    }
-
     private Path container(String key) throws SnapshotException {
-        return Path.of(
-                fixture.snapshotter().prepare(key, "base", Map.of()).getFirst().source());
+        return fixture.container(key, "base");
     }
 
     private String poison(String key) throws SnapshotException {
-        return fixture.snapshotter().stat(key).labels().getOrDefault(Labels.POISONED, "");
+        return fixture.poison(key);
     }
 
     private static long mountsAt(Path mountPoint) throws Exception {

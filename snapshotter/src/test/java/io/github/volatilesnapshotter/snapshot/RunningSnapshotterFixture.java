@@ -169,6 +169,16 @@ final class RunningSnapshotterFixture implements AutoCloseable {
         }
     }
 
+    /** Where a new volatile snapshot is mounted. */
+    Path container(String key, String parent) throws SnapshotException {
+        return Path.of(snapshotter().prepare(key, parent, Map.of()).getFirst().source());
+    }
+
+    /** Why a snapshot is poisoned; empty if it is not. */
+    String poison(String key) throws SnapshotException {
+        return snapshotter().stat(key).labels().getOrDefault(Labels.POISONED, "");
+    }
+
     /** A durable layer with one file of this content, named as its parent's child. */
     void layer(String name, String parent, String file, String content) throws Exception {
         String key = "default/1/extract-" + name;

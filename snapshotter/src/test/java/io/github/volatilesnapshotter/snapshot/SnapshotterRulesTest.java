@@ -11,30 +11,18 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 
 /** The rules of containerd's metadata store that its own test suite does not reach over a socket, on real mounts. */
 @Tag("kernel")
-class SnapshotterRulesTest {
-    @TempDir
-    Path directory;
-
-    private RunningSnapshotterFixture fixture;
+class SnapshotterRulesTest extends SnapshotterKit {
     private Snapshotter snapshotter;
 
     @BeforeEach
     void start() throws Exception {
-        fixture = new RunningSnapshotterFixture(directory);
         snapshotter = fixture.snapshotter();
-    }
-
-    @AfterEach
-    void stop() throws Exception {
-        fixture.close();
     }
 
     private static void refused(Category category, String inMessage, ThrowingCallable call) {

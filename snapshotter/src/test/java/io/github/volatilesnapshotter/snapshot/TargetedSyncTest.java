@@ -52,10 +52,7 @@ class TargetedSyncTest {
         Map<String, String> written;
         try (Disk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
-            Path container = Path.of(fixture.snapshotter()
-                    .prepare(CONTAINER, "", Map.of())
-                    .getFirst()
-                    .source());
+            Path container = fixture.container(CONTAINER, "");
             Path layer = upperOf(fixture.snapshotter().prepare(LAYER, "", Map.of()));
             disk.syncfs();
             Disk.Counters before = disk.counters();
@@ -87,14 +84,8 @@ class TargetedSyncTest {
         Map<String, String> written;
         try (Disk disk = FaultyDisk.create(fileSystem);
                 RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
-            Path container = Path.of(fixture.snapshotter()
-                    .prepare(CONTAINER, "", Map.of())
-                    .getFirst()
-                    .source());
-            Path build = Path.of(fixture.snapshotter()
-                    .prepare("default/3/build", "", Map.of())
-                    .getFirst()
-                    .source());
+            Path container = fixture.container(CONTAINER, "");
+            Path build = fixture.container("default/3/build", "");
             disk.syncfs();
             Disk.Counters before = disk.counters();
             SampleTree.write(build, LAYER_FILES, SEED);
