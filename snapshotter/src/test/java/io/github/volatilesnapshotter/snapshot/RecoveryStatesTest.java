@@ -436,6 +436,26 @@ class RecoveryStatesTest {
         fixture.start();
     }
 
+    /** Its container is gone since; it is not taken over for the moment before it is condemned. */
+    @Test
+    void an_overlay_of_another_boot_is_detached() throws Exception {
+        Path merged = container("default/1/c");
+        fixture.stop();
+        change(idOf("default/1/c"), record -> {
+            Upper upper = record.upper();
+            return record.withUpper(
+                    new Upper(upper.role(), upper.pool(), "another-boot", upper.superblock(), upper.generation()));
+        });
+        fixture.start();
+        fixture.stop();
+        assertThat(RecoveryReports.newest(layout.root()).orElseThrow())
+                .content()
+                .contains("made before the machine started", merged.toString());
+        fixture.start();
+        assertThat(poison("default/1/c")).isEqualTo("crash");
+        assertThat(merged).doesNotExist();
+    }
+
     /** Of the last start; a stop waits for it. */
     private String report() throws Exception {
         fixture.stop();
