@@ -53,6 +53,7 @@ final class Recovery {
     private final SnapshotMounts mounts;
     private final LostLayers lostLayers;
     private final Machine machine;
+    private final Remains remains;
     private final RecoveryReport report = new RecoveryReport();
 
     private final List<Poisoner.Verdict> verdicts = new ArrayList<>();
@@ -65,7 +66,8 @@ final class Recovery {
             PoisonReports poisonReports,
             Trash trash,
             LostLayers lostLayers,
-            Machine machine) {
+            Machine machine,
+            Remains remains) {
         this.layout = layout;
         this.store = store;
         this.uppers = uppers;
@@ -75,6 +77,7 @@ final class Recovery {
         this.mounts = new SnapshotMounts(layout);
         this.lostLayers = lostLayers;
         this.machine = machine;
+        this.remains = remains;
     }
 
     /** What was found and done so far. */
@@ -83,11 +86,10 @@ final class Recovery {
     }
 
     /** Takes over the overlays that are still mounted and really ours, and detaches every other mount in our directories. */
-    void adopt() throws SyscallException {
+    void adopt() {
         Map<Long, List<MountInfo>> atMerged = new LinkedHashMap<>();
-        List<MountInfo> found = MountInfo.below(layout.snapshots(), layout.trash());
         // Those that hide others first.
-        for (MountInfo mount : found.reversed()) {
+        for (MountInfo mount : remains.mounts().reversed()) {
             Path mountPoint = Path.of(mount.mountPoint());
             OptionalLong id = idOf(mountPoint);
             if (id.isPresent()
@@ -178,9 +180,9 @@ final class Recovery {
     }
 
     /** Ids are never given again, whatever the records say. */
-    private Set<Long> directories() throws SyscallException {
+    private Set<Long> directories() {
         Set<Long> ids = new HashSet<>();
-        for (DirectoryTree.Name entry : DirectoryTree.names(layout.snapshots())) {
+        for (DirectoryTree.Name entry : remains.directories()) {
             OptionalLong id = idOf(entry.name());
             if (id.isEmpty()) {
                 report.add(Outcome.LEFT_ALONE, 0, "", layout.snapshots().resolve(entry.name()) + " is no snapshot's");

@@ -59,6 +59,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final Opened opened;
     private final SnapshotterSettings settings;
     private final SnapshotStore store;
+    private final Remains.Reading remains;
     private final WatchedSuperblock superblock;
     private final Machine machine;
     private final Trash trash;
@@ -126,10 +127,11 @@ public final class RunningSnapshotter implements AutoCloseable {
         StartChecks.checkPool(layout, settings.state());
         layout.create();
         StartChecks.checkRecords(layout);
+        Remains.Reading remains = Remains.begin(layout);
         TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), BootId.current());
         SnapshotStore store = SqliteSnapshotStore.open(layout.database(), note, new StoreReports(metrics));
         opened.add(store::close);
-        return new RunningSnapshotter(opened, store, settings, layout, metrics);
+        return new RunningSnapshotter(opened, store, settings, layout, metrics, remains);
     }
 
     /** What the superblock has to tell. */
@@ -171,9 +173,15 @@ public final class RunningSnapshotter implements AutoCloseable {
     }
 
     private RunningSnapshotter(
-            Opened opened, SnapshotStore store, SnapshotterSettings settings, Layout layout, Metrics metrics)
+            Opened opened,
+            SnapshotStore store,
+            SnapshotterSettings settings,
+            Layout layout,
+            Metrics metrics,
+            Remains.Reading remains)
             throws SyscallException {
         this.opened = opened;
+        this.remains = remains;
         this.settings = settings;
         this.store = store;
         this.superblock = WatchedSuperblock.of(
@@ -244,7 +252,8 @@ public final class RunningSnapshotter implements AutoCloseable {
     private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException, StartException {
         Instant startedAt = Instant.now();
         long begunNanos = System.nanoTime();
-        Recovery recovery = new Recovery(layout, store, uppers, poisoner, poisonReports, trash, lostLayers, machine);
+        Recovery recovery = new Recovery(
+                layout, store, uppers, poisoner, poisonReports, trash, lostLayers, machine, remains.result());
         CrashPoint.START_OPENED.reached();
         recovery.adopt();
         CrashPoint.START_ADOPTED.reached();

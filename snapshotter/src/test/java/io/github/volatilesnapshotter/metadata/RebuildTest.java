@@ -113,6 +113,26 @@ final class RebuildTest {
     }
 
     @Test
+    void what_is_written_anew_is_not_taken_for_other_or_older_records() throws Exception {
+        open().close();
+        Path noteFile = directory.resolve("last-transaction");
+        try (SqliteSnapshotStore store = openNoted(noteFile)) {
+            insert(store, committed(1, "base", 0));
+            makeWriteFail(store);
+            log.awaitRebuilt();
+        }
+        try (SqliteSnapshotStore store = openNoted(noteFile)) {
+            assertThat(store.find("base")).isPresent();
+            insert(store, committed(2, "later", 0));
+        }
+        openNoted(noteFile).close();
+    }
+
+    private SqliteSnapshotStore openNoted(Path noteFile) throws MetadataException {
+        return SqliteSnapshotStore.open(files.database(), TransactionNote.keptIn(noteFile, "this-boot"), log);
+    }
+
+    @Test
     void when_the_disk_may_be_well_again_transactions_wait_to_learn_it_but_for_those_that_must_not() throws Exception {
         try (SqliteSnapshotStore store = open()) {
             Path obstacle = obstructRebuild();

@@ -15,7 +15,7 @@ import java.util.concurrent.Future;
 
 /**
  * Prints what transactions cost, for docs/decisions/0002-metadata.md. Not a test: run its main, with a directory on the disk to
- * measure and the daemon's JVM flags.
+ * measure, one in memory for the note of the last transaction, and the daemon's JVM flags.
  */
 final class SqliteSnapshotStoreFigures {
     private static final int ROUNDS = 5_000;
@@ -27,7 +27,9 @@ final class SqliteSnapshotStoreFigures {
     public static void main(String[] arguments) throws Exception {
         Path directory = Files.createTempDirectory(Path.of(arguments[0]), "figures");
         Path file = directory.resolve("metadata.db");
-        try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file, new Printer())) {
+        Path noteFile = Files.createTempFile(Path.of(arguments[1]), "last-transaction", "");
+        TransactionNote note = TransactionNote.keptIn(noteFile, "this-boot");
+        try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file, note, new Printer())) {
             store.durable(transaction -> {
                 transaction.insert(Records.committed(store.newId(), "base", 0));
                 return null;
@@ -50,6 +52,7 @@ final class SqliteSnapshotStoreFigures {
                         (System.nanoTime() - begun) / 1e6);
             }
         }
+        Files.deleteIfExists(noteFile);
         Files.deleteIfExists(file);
         Files.deleteIfExists(directory);
     }

@@ -443,6 +443,66 @@ class RecoveryStatesTest extends SnapshotterKit {
         fixture.start();
     }
 
+    @Test
+    void a_name_that_is_another_way_to_write_an_id_is_no_snapshots() throws Exception {
+        fixture.stop();
+        long top = idOf("top");
+        Path other = layout.snapshots().resolve("0" + top);
+        Files.move(layout.snapshot(top), other);
+        fixture.start();
+        assertThat(poison("top")).isEqualTo("missing");
+        assertThat(other).isDirectory();
+    }
+
+    @Test
+    void an_active_without_its_upper_directory_is_missing() throws Exception {
+        fixture.snapshotter().prepare("extract-1", "base", Map.of());
+        fixture.stop();
+        long id = idOf("extract-1");
+        DirectoryTree.delete(layout.upper(id));
+        fixture.start();
+        assertThat(poison("extract-1")).isEqualTo("missing");
+    }
+
+    @Test
+    void the_report_tells_a_layer_without_a_record_from_another_directory() throws Exception {
+        fixture.stop();
+        long top = idOf("top");
+        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database())) {
+            int _ = store.<Integer, RuntimeException>ordered(transaction -> {
+                transaction.delete(top);
+                return 1;
+            });
+        }
+        Files.createDirectory(layout.snapshot(7_000));
+        fixture.start();
+        fixture.stop();
+        assertThat(RecoveryReports.newest(layout.root()).orElseThrow())
+                .content()
+                .contains("a layer without a record", "a directory without a record");
+        fixture.start();
+    }
+
+    /** Its container is gone since; it is not taken over for the moment before it is condemned. */
+    @Test
+    void an_overlay_of_another_boot_is_detached() throws Exception {
+        Path merged = container("default/1/c");
+        fixture.stop();
+        change(idOf("default/1/c"), record -> {
+            Upper upper = record.upper();
+            return record.withUpper(
+                    new Upper(upper.role(), upper.pool(), "another-boot", upper.superblock(), upper.generation()));
+        });
+        fixture.start();
+        fixture.stop();
+        assertThat(RecoveryReports.newest(layout.root()).orElseThrow())
+                .content()
+                .contains("made before the machine started", merged.toString());
+        fixture.start();
+        assertThat(poison("default/1/c")).isEqualTo("crash");
+        assertThat(merged).doesNotExist();
+    }
+
     /** Of the last start; a stop waits for it. */
     private String report() throws Exception {
         fixture.stop();
