@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * The number of the last transaction that was acknowledged, outside of the database: in a file of the runtime directory, which outlives
  * the process and not the boot. A log that a kill has left whole and that somebody has damaged, cut off or emptied since looks as one that
- * has lost its tail in a power cut; a database that ends before its note, on the boot of the note, has lost what was acknowledged, and no
+ * has lost its tail in a power cut; a database that ends before its note, in the note's {@link Period}, has lost what was acknowledged, and no
  * power cut has done it.
  *
  * <p>One {@code write(2)} of some bytes within a page: a kill leaves it done or not. It is made after the transaction is written and
@@ -32,25 +32,34 @@ import org.jspecify.annotations.Nullable;
  */
 public final class TransactionNote implements AutoCloseable {
     /** Of a database whose transactions nobody notes. */
-    public static final TransactionNote NONE = new TransactionNote(null, "", false);
+    public static final TransactionNote NONE = new TransactionNote(null, new Period("", ""), false);
 
     private static final Pattern TEXT = Pattern.compile(
-            "number ([0-9a-f]{16}) sum ([0-9a-f]{8})\n(boot (\\S+)\nrecords (\\S+)\nof (.+)\n)", Pattern.DOTALL);
+            "number ([0-9a-f]{16}) sum ([0-9a-f]{8})\n(boot (\\S+)\nfilesystem (\\S+)\nrecords (\\S+)\nof (.+)\n)",
+            Pattern.DOTALL);
 
     private static final int MOST_BYTES = 16 << 10;
 
+    /**
+     * In which nothing of what was written is lost by itself.
+     *
+     * @param fileSystem an instance of the database's filesystem: one that has stopped writing loses the tail of the log as in a power cut when it
+     *     is mounted anew
+     */
+    public record Period(String bootId, String fileSystem) {}
+
     /** What was noted. */
-    private record Noted(long number, String bootId, String identity, String database) {}
+    private record Noted(long number, Period period, String identity, String database) {}
 
     private final @Nullable Path file;
-    private final String bootId;
+    private final Period period;
     private final boolean isKept;
     private String rest = "";
     private @Nullable RandomAccessFile open;
 
-    private TransactionNote(@Nullable Path file, String bootId, boolean isKept) {
+    private TransactionNote(@Nullable Path file, Period period, boolean isKept) {
         this.file = file;
-        this.bootId = bootId;
+        this.period = period;
         this.isKept = isKept;
     }
 
@@ -58,15 +67,15 @@ public final class TransactionNote implements AutoCloseable {
      * Compared with the records when they are opened, and kept from then on.
      *
      * @param file in a directory that exists when the records are opened, and is empty after the next boot
-     * @param bootId of this boot
+     * @param period that is now
      */
-    public static TransactionNote keptIn(Path file, String bootId) {
-        return new TransactionNote(file, bootId, true);
+    public static TransactionNote keptIn(Path file, Period period) {
+        return new TransactionNote(file, period, true);
     }
 
     /** Only compared, and left as it is. */
-    public static TransactionNote readFrom(Path file, String bootId) {
-        return new TransactionNote(file, bootId, false);
+    public static TransactionNote readFrom(Path file, Period period) {
+        return new TransactionNote(file, period, false);
     }
 
     /** Whether it is written, and not only compared. */
@@ -114,7 +123,7 @@ public final class TransactionNote implements AutoCloseable {
                             + "): another file was put in their place. They are left as they are. To put a backup in place use"
                             + " volatilectl restore FILE" + toAccept());
         }
-        if (lastTransaction < noted.number()) {
+        if (lastTransaction < noted.number() && noted.period().equals(period)) {
             throw refused(
                     database,
                     "acknowledged transactions are missing: the daemon has acknowledged number " + noted.number()
@@ -149,8 +158,9 @@ public final class TransactionNote implements AutoCloseable {
             return Optional.empty();
         }
         Noted noted = parse(text).orElseThrow(() -> unreadable(database, "it is not as it was written"));
-        boolean isOurs =
-                noted.bootId().equals(bootId) && noted.database().equals(database.toString()) && noted.number() > 0;
+        boolean isOurs = noted.period().bootId().equals(period.bootId())
+                && noted.database().equals(database.toString())
+                && noted.number() > 0;
         return isOurs ? Optional.of(noted) : Optional.empty();
     }
 
@@ -166,7 +176,10 @@ public final class TransactionNote implements AutoCloseable {
             return Optional.empty();
         }
         return Optional.of(new Noted(
-                HexFormat.fromHexDigitsToLong(matcher.group(1)), matcher.group(4), matcher.group(5), matcher.group(6)));
+                HexFormat.fromHexDigitsToLong(matcher.group(1)),
+                new Period(matcher.group(4), matcher.group(5)),
+                matcher.group(6),
+                matcher.group(7)));
     }
 
     private static String sum(String number, String rest) {
@@ -195,7 +208,8 @@ public final class TransactionNote implements AutoCloseable {
         if (file == null || !isKept) { // the first for the compiler: none is kept nowhere
             return;
         }
-        rest = "boot " + bootId + "\nrecords " + identity + "\nof " + database + "\n";
+        rest = "boot " + period.bootId() + "\nfilesystem " + period.fileSystem() + "\nrecords " + identity + "\nof "
+                + database + "\n";
         Path draft = file.resolveSibling(file.getFileName() + ".new");
         try {
             close();

@@ -1,7 +1,11 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.Entries;
+import io.github.volatilesnapshotter.linux.FileSystemInstance;
+import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metadata.TransactionNote;
 import java.nio.file.Path;
 
 /**
@@ -67,6 +71,11 @@ record Layout(Path root) {
     /** In the runtime directory, not below the root: which transaction of the records was the last one. */
     static Path transactionNote(Path state) {
         return state.resolve("last-transaction");
+    }
+
+    /** In which nothing that was written below the root is lost by itself: until its filesystem is unmounted or the machine starts anew. */
+    TransactionNote.Period period() throws SyscallException {
+        return new TransactionNote.Period(BootId.current(), FileSystemInstance.of(MountInfo.containing(root)));
     }
 
     void create() throws SyscallException {

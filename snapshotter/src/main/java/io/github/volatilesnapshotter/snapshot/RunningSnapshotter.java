@@ -128,7 +128,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         layout.create();
         StartChecks.checkRecords(layout);
         Remains.Reading remains = Remains.begin(layout);
-        TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), BootId.current());
+        TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), layout.period());
         SnapshotStore store = SqliteSnapshotStore.open(layout.database(), note, new StoreReports(metrics));
         opened.add(store::close);
         return new RunningSnapshotter(opened, store, settings, layout, metrics, remains);

@@ -1,6 +1,5 @@
 package io.github.volatilesnapshotter.snapshot;
 
-import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Fd;
@@ -88,8 +87,8 @@ public final class StoppedRoot implements AutoCloseable {
                 .size();
     }
 
-    private static TransactionNote noteIn(Path state) {
-        return TransactionNote.readFrom(Layout.transactionNote(state), BootId.current());
+    private TransactionNote noteIn(Path state) throws SyscallException {
+        return TransactionNote.readFrom(Layout.transactionNote(state), layout.period());
     }
 
     /**
@@ -97,7 +96,7 @@ public final class StoppedRoot implements AutoCloseable {
      *
      * @param state as for {@link #verifyRecords}: records that have lost transactions are refused
      */
-    public void copyRecords(Path copy, Path state) throws StartException, MetadataException {
+    public void copyRecords(Path copy, Path state) throws StartException, MetadataException, SyscallException {
         if (SqliteSnapshotStore.isMissing(layout.database())) {
             throw new StartException(layout.database() + " is missing or empty: there is nothing to copy");
         }

@@ -27,6 +27,7 @@ final class LostTransactionsTest {
     private static final int FRAME_BYTES = 24 + SqliteFile.PAGE_BYTES;
     private static final String THIS_BOOT = "11111111-2222-3333-4444-555555555555";
     private static final String NEXT_BOOT = "99999999-2222-3333-4444-555555555555";
+    private static final String THIS_FILE_SYSTEM = "ext4:4711";
     private static final String MISSING = "acknowledged transactions are missing";
 
     @TempDir
@@ -44,7 +45,10 @@ final class LostTransactionsTest {
     }
 
     private SqliteSnapshotStore open(String bootId) throws MetadataException {
-        return SqliteSnapshotStore.open(database, TransactionNote.keptIn(noteFile, bootId), StoreObserver.NONE);
+        return SqliteSnapshotStore.open(
+                database,
+                TransactionNote.keptIn(noteFile, new TransactionNote.Period(bootId, THIS_FILE_SYSTEM)),
+                StoreObserver.NONE);
     }
 
     private SqliteSnapshotStore open() throws MetadataException {
@@ -147,6 +151,19 @@ final class LostTransactionsTest {
         put(log, whole);
         try (SqliteSnapshotStore store = open()) {
             assertThat(store.all()).as("put right again").hasSize(40);
+        }
+    }
+
+    @Test
+    void on_a_filesystem_that_was_mounted_anew_a_lost_tail_is_that_of_a_filesystem_that_had_stopped() throws Exception {
+        writeAndDie(LostTransactionsTest::insertSome);
+        byte[] whole = Files.readAllBytes(log);
+        put(log, Arrays.copyOf(whole, whole.length / 2));
+
+        TransactionNote after =
+                TransactionNote.keptIn(noteFile, new TransactionNote.Period(THIS_BOOT, "another-" + THIS_FILE_SYSTEM));
+        try (SqliteSnapshotStore store = SqliteSnapshotStore.open(database, after, StoreObserver.NONE)) {
+            assertThat(store.all()).hasSizeBetween(1, 39);
         }
     }
 
@@ -322,7 +339,10 @@ final class LostTransactionsTest {
         }
         Backup.read(backup, database).putInPlaceOf(database);
         // A tool that looks at it changes nothing of that.
-        SqliteSnapshotStore.open(database, TransactionNote.readFrom(noteFile, THIS_BOOT), StoreObserver.NONE)
+        SqliteSnapshotStore.open(
+                        database,
+                        TransactionNote.readFrom(noteFile, new TransactionNote.Period(THIS_BOOT, THIS_FILE_SYSTEM)),
+                        StoreObserver.NONE)
                 .close();
         writeAndDie(store -> {
             assertThat(store.find(1L)).isPresent();
@@ -406,7 +426,8 @@ final class LostTransactionsTest {
         byte[] noted = Files.readAllBytes(noteFile);
         byte[] whole = Files.readAllBytes(log);
         put(log, Arrays.copyOf(whole, whole.length / 2));
-        TransactionNote note = TransactionNote.readFrom(noteFile, THIS_BOOT);
+        TransactionNote note =
+                TransactionNote.readFrom(noteFile, new TransactionNote.Period(THIS_BOOT, THIS_FILE_SYSTEM));
         byte[] killed = Files.readAllBytes(database);
         assertThatThrownBy(() -> SqliteSnapshotStore.open(database, note, StoreObserver.NONE))
                 .hasMessageContaining(MISSING);

@@ -129,7 +129,8 @@ final class RebuildTest {
     }
 
     private SqliteSnapshotStore openNoted(Path noteFile) throws MetadataException {
-        return SqliteSnapshotStore.open(files.database(), TransactionNote.keptIn(noteFile, "this-boot"), log);
+        return SqliteSnapshotStore.open(
+                files.database(), TransactionNote.keptIn(noteFile, new TransactionNote.Period("this-boot", "fs")), log);
     }
 
     @Test

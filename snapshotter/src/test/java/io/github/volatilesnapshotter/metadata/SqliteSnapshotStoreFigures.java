@@ -28,7 +28,7 @@ final class SqliteSnapshotStoreFigures {
         Path directory = Files.createTempDirectory(Path.of(arguments[0]), "figures");
         Path file = directory.resolve("metadata.db");
         Path noteFile = Files.createTempFile(Path.of(arguments[1]), "last-transaction", "");
-        TransactionNote note = TransactionNote.keptIn(noteFile, "this-boot");
+        TransactionNote note = TransactionNote.keptIn(noteFile, new TransactionNote.Period("this-boot", "fs"));
         try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file, note, new Printer())) {
             store.durable(transaction -> {
                 transaction.insert(Records.committed(store.newId(), "base", 0));
