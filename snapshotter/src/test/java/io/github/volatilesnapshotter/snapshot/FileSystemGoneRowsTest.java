@@ -32,8 +32,9 @@ import org.junit.jupiter.params.provider.EnumSource;
 /** Failures after which a filesystem writes nothing any more. See the table of failures in {@code docs/fault-lab.md}. */
 @Tag("kernel")
 class FileSystemGoneRowsTest {
-    /** Something new has to be written in the log now. */
+    /** Something new has to be written in the log now, and nothing else: data that is dirty on a filesystem that stops is an error of its own. */
     private static void loseMetadata(FailureScene<FuseDisk> scene) throws IOException {
+        scene.disk.syncfs();
         scene.disk.fail(Blocks.METADATA);
         Path file = scene.disk.root().resolve("lost");
         assertThatThrownBy(() -> {
