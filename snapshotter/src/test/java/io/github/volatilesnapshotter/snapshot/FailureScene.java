@@ -53,6 +53,8 @@ final class FailureScene<D extends Disk> implements AutoCloseable {
                 snapshotter().prepare(CONTAINER, "", Map.of()).getFirst().source());
         upper = merged.resolveSibling("fs");
         unpacked = RunningSnapshotterFixture.upperOf(snapshotter().prepare(LAYER, "", Map.of()));
+        await().atMost(BOUND)
+                .until(() -> RecoveryReports.newest(fixture.layout().root()).isPresent());
         // What is lost from now on is what a test loses.
         disk.syncfs();
     }
