@@ -71,6 +71,7 @@ final class KillRounds implements AutoCloseable {
     private final Ledger ledger = new Ledger();
     private int round;
     private boolean isLossAccepted;
+    private boolean isRemounted;
 
     /**
      * On a root of its own.
@@ -169,12 +170,12 @@ final class KillRounds implements AutoCloseable {
     }
 
     /**
-     * A disk that has failed may have turned its file system read-only: then it is mounted anew, as an operator would do it. What records
-     * it has lost with that, or before, is refused until the operator accepts it.
+     * A disk that has failed may have turned its file system read-only: then it is mounted anew, as an operator would do it, and what was not
+     * on disk is lost as in a power cut. What records it has lost before that is refused until the operator accepts it.
      */
     private void startAgain() throws IOException {
         isLossAccepted = false;
-        boolean isRemounted = false;
+        isRemounted = false;
         while (true) {
             try {
                 peer.start();
@@ -205,8 +206,9 @@ final class KillRounds implements AutoCloseable {
 
     private void check(Map<Long, Tree> uppers) throws IOException {
         try (Client client = peer.connect()) {
-            // Ordered operations reach a disk sooner or later: one that fails may lose some, which is not kept silent.
-            Ledger.Expected expected = isLossAccepted
+            // Ordered operations reach a disk sooner or later: one that fails may lose some, and says so unless it was
+            // mounted anew.
+            Ledger.Expected expected = isLossAccepted || isRemounted
                     ? ledger.expected(Crash.POWER_CUT, ledger.now(), ledger.now())
                     : ledger.expectedAfterKill();
             Invariants.Report report =
