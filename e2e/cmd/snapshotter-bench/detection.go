@@ -20,6 +20,7 @@ const (
 	seenBound     = 20 * time.Second
 	healthyBound  = time.Minute
 	dirtyBytes    = 64 << 10
+	triedBytes    = 4 << 20
 	// callersOfLive make and remove the live snapshots.
 	callersOfLive = 8
 )
@@ -269,17 +270,19 @@ func openVictim(ctx context.Context, p *peer, key string) (*os.File, error) {
 	return os.Create(filepath.Join(filepath.Dir(mounts[0].Source), "fs", "victim"))
 }
 
-// failWriteback makes pages dirty and has them written back. Not by fsync, which also commits the journal, and takes the error.
+// failWriteback makes pages dirty and has them written back. Not by fsync, which also commits the journal, and takes the error. Blocks that
+// the disk had stored before, for a file that is deleted, are written once more without an error: then it takes others.
 func failWriteback(file *os.File) error {
-	if _, err := file.Write(make([]byte, dirtyBytes)); err != nil {
-		return err
+	for offset := int64(0); offset < triedBytes; offset += dirtyBytes {
+		if _, err := file.WriteAt(make([]byte, dirtyBytes), offset); err != nil {
+			return err
+		}
+		if err := unix.SyncFileRange(int(file.Fd()), offset, dirtyBytes,
+			unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER); err != nil {
+			return nil
+		}
 	}
-	err := unix.SyncFileRange(int(file.Fd()), 0, dirtyBytes,
-		unix.SYNC_FILE_RANGE_WAIT_BEFORE|unix.SYNC_FILE_RANGE_WRITE|unix.SYNC_FILE_RANGE_WAIT_AFTER)
-	if err == nil {
-		return errors.New("a write to a disk that fails has succeeded")
-	}
-	return nil
+	return errors.New("writes to a disk that fails have succeeded")
 }
 
 type labelSeen struct {

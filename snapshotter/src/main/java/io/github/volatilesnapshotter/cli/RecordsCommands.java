@@ -26,11 +26,9 @@ final class RecordsCommands {
             "--state", "DIR", "The runtime directory of the daemon, if none runs.\nDefault: the configuration's.");
     private static final Flag REPLACE = new Flag("--replace", null, "Replace FILE if it is there.");
     private static final String BACKUP_DETAILS = """
-            From a running daemon the copy is made without a pause, and changes nothing.
-            Of a stopped one's root the records are opened as a start opens them: what
-            their log holds (metadata.db-wal) is folded into metadata.db, and the log
-            goes. To have both as they are, copy them with cp before.""";
-    private static final String FINDING = "%-13s %-6s %s%n";
+            From a running daemon the copy is made without a pause. The records stay as they
+            are, with their log (metadata.db-wal), also those of a stopped one's root.""";
+    private static final String FINDING = "%-17s %-6s %s%n";
 
     private RecordsCommands() {}
 
@@ -64,7 +62,7 @@ final class RecordsCommands {
 
     private static String reportDetails() {
         StringBuilder details = new StringBuilder("The words of the report:\n");
-        RecoveryReports.words().forEach((word, meaning) -> details.append("  %-15s %s%n".formatted(word, meaning)));
+        RecoveryReports.words().forEach((word, meaning) -> details.append("  %-17s %s%n".formatted(word, meaning)));
         return details.toString().stripTrailing();
     }
 

@@ -79,7 +79,7 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
             try {
                 long lastTransaction = opened.load(new SharedStrings(), records::add);
                 StoreRow row = opened.storeRow();
-                note.check(file.toAbsolutePath(), row, Math.max(lastTransaction, row.lastTransaction()));
+                long _ = note.check(file.toAbsolutePath(), row, Math.max(lastTransaction, row.lastTransaction()));
                 return new Backup(records, row.idsReservedThrough());
             } finally {
                 opened.closeInUse();
@@ -87,6 +87,15 @@ public record Backup(List<SnapshotRecord> records, long idsReservedThrough) {
         } catch (MetadataException e) {
             throw new MetadataException(e.reason(), file, "read", e.detail(), e.resultCode(), e);
         }
+    }
+
+    /**
+     * Writes them into a file of their own.
+     *
+     * @param file is not there, or empty; not flushed
+     */
+    public void writeTo(Path file) throws MetadataException {
+        FreshDatabase.write(file, Schema.CURRENT, records, StoreRow.ofRestored(idsReservedThrough));
     }
 
     /**

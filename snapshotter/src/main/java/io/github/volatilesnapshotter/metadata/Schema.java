@@ -14,6 +14,9 @@ record Schema(List<Step> steps) {
     /** What one version added. A step that was ever released is never changed, only followed by another. */
     record Step(List<String> statements) {}
 
+    /** More than there will be versions. */
+    private static final int LAST_EVER = 1_000;
+
     /** {@code PRAGMA application_id}: "vols" in ASCII, so that no other SQLite file is taken for ours. */
     static final int APPLICATION_ID = 0x766f6c73;
 
@@ -100,6 +103,11 @@ record Schema(List<Step> steps) {
 
     int version() {
         return steps.size();
+    }
+
+    /** Whether there can ever be such a version; a file that says otherwise is damaged. */
+    static boolean isVersion(int version) {
+        return version >= 0 && version <= LAST_EVER;
     }
 
     /** Takes a file of {@code version} through the steps it lacks, in one transaction: all of them or none. */

@@ -80,6 +80,9 @@ public interface SnapshotStore extends AutoCloseable {
      */
     void distrustDisk();
 
+    /** Notes the last transaction again ({@link TransactionNote}) if the note was deleted; told to the observer if that can't be done. */
+    void keepNoted() throws MetadataException;
+
     /**
      * Writes all records into a file of their own, as one transaction would see them. Taken from memory: it works also while the store's own
      * disk does not. The file's content is flushed, its name is not.

@@ -203,6 +203,9 @@ final class SqliteFile implements AutoCloseable {
         if (!fresh && applicationId != Schema.APPLICATION_ID && applicationId != Schema.APPLICATION_ID_IN_USE) {
             throw unusable(file, "it is a SQLite file, but not one of volatile-snapshotter; it is left as it is");
         }
+        if (!Schema.isVersion(version)) {
+            throw unusable(file, damage("its schema version is " + version));
+        }
         if (version > schema.version()) {
             throw unusable(
                     file,

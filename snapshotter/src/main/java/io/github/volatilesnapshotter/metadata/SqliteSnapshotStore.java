@@ -124,9 +124,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     public static SqliteSnapshotStore open(Path file, TransactionNote note, StoreObserver observer)
             throws MetadataException {
         DatabaseFiles files = new DatabaseFiles(file.toAbsolutePath());
-        if (isMissing(file)) {
-            note.checkMayBeMissing(files.database());
-        }
+        checkMayBegin(file, note);
         files.settle();
         SqliteSnapshotStore store =
                 new SqliteSnapshotStore(files, SqliteFile.open(files.database(), Schema.CURRENT), note, observer);
@@ -139,6 +137,17 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         }
         store.maintenance.start();
         return store;
+    }
+
+    /**
+     * Refuses to begin without records where there were some. Changes nothing.
+     *
+     * @throws MetadataException if {@link #isMissing}, and the note says so
+     */
+    public static void checkMayBegin(Path file, TransactionNote note) throws MetadataException {
+        if (isMissing(file)) {
+            note.checkMayBeMissing(new DatabaseFiles(file.toAbsolutePath()).database());
+        }
     }
 
     /** Whether {@link #open} would begin without records: there is no file, or nothing in it. */
@@ -154,7 +163,10 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         identity = row.identity();
         isRestored = row.isRestored() && !note.isKept();
         lastTransaction = Math.max(lastWritten, row.lastTransaction());
-        note.check(path, row, lastTransaction);
+        long lost = note.check(path, row, lastTransaction);
+        if (lost > 0) {
+            observer.tailLost(lost);
+        }
         // Before anything says that the records were opened: a start that is killed in between has the same outcome.
         note.begin(path, identity, lastTransaction);
         mirror.apply(records);
@@ -413,6 +425,20 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     public void distrustDisk() {
         doubts.raise();
         maintenanceDue.release();
+    }
+
+    @Override
+    public void keepNoted() throws MetadataException {
+        if (note.isThere()) {
+            return;
+        }
+        becomeWriter();
+        try {
+            note.begin(path, identity, lastTransaction);
+        } finally {
+            writer.unlock();
+        }
+        observer.notedAgain();
     }
 
     private void becomeWriter() throws MetadataException {

@@ -36,6 +36,16 @@ public interface StoreObserver {
     /** A transaction could not be noted ({@link TransactionNote}), and those before could. It is acknowledged all the same. */
     default void notNoted(IOException failure) {}
 
+    /**
+     * Transactions that were acknowledged on this boot are missing, as after a power cut: the filesystem was mounted anew since.
+     *
+     * @param transactions at least 1
+     */
+    default void tailLost(long transactions) {}
+
+    /** The note of the last transaction was deleted, and is there again. */
+    default void notedAgain() {}
+
     /** Writes are refused from now on, because this failed and what the disk holds is uncertain. */
     default void writesRefused(MetadataException failure) {}
 

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.HexFormat;
 import java.util.Optional;
 import java.util.regex.Matcher;
@@ -105,15 +106,16 @@ public final class TransactionNote implements AutoCloseable {
      * Compares with what a database has.
      *
      * @param lastTransaction the newest one in it
-     * @throws MetadataException if it has lost transactions that were acknowledged on this boot
+     * @return how many that were acknowledged on this boot are missing since the filesystem was mounted anew
+     * @throws MetadataException if any are missing for another reason
      */
-    void check(Path database, StoreRow row, long lastTransaction) throws MetadataException {
+    long check(Path database, StoreRow row, long lastTransaction) throws MetadataException {
         if (row.isRestored()) {
-            return;
+            return 0;
         }
         Optional<Noted> found = noted(database);
         if (found.isEmpty()) {
-            return;
+            return 0;
         }
         Noted noted = found.get();
         if (!noted.identity().equals(row.identity())) {
@@ -132,6 +134,7 @@ public final class TransactionNote implements AutoCloseable {
                             + " They are left as they are, with the snapshots. Put the right files back, or a backup in place (volatilectl"
                             + " restore FILE)" + toAccept());
         }
+        return Math.max(0, noted.number() - lastTransaction);
     }
 
     private String toAccept() {
@@ -213,12 +216,19 @@ public final class TransactionNote implements AutoCloseable {
         Path draft = file.resolveSibling(file.getFileName() + ".new");
         try {
             close();
+            Files.deleteIfExists(draft);
+            Files.createFile(draft, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
             Files.writeString(draft, numberLine(lastTransaction) + rest);
             Files.move(draft, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
             open = new RandomAccessFile(file.toFile(), "rw");
         } catch (IOException e) {
             throw new MetadataException(Reason.FAILED, file, "note the last transaction", e.toString(), "", e);
         }
+    }
+
+    /** False if somebody has deleted it since {@link #begin}: what is written then is read by nobody. */
+    boolean isThere() {
+        return file == null || !isKept || Files.exists(file);
     }
 
     /** A transaction is written, and about to be acknowledged. */

@@ -6,6 +6,8 @@ import static java.lang.System.Logger.Level.WARNING;
 import io.github.volatilesnapshotter.linux.IoPriority;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import java.io.IOException;
 import java.time.Duration;
 import java.util.concurrent.CountDownLatch;
@@ -14,7 +16,7 @@ import java.util.function.BooleanSupplier;
 
 /**
  * What belongs to a recovery and can wait until requests are served: a look into each layer, and the report; and then, for as long as the
- * daemon runs, a look from time to time whether the layers' directories are still there. On a thread of its own, which no request waits for.
+ * daemon runs, a look from time to time whether the layers' directories and the note of the last transaction are still there. On a thread of its own, which no request waits for.
  */
 final class AfterStart implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(AfterStart.class.getName());
@@ -29,6 +31,7 @@ final class AfterStart implements AutoCloseable {
 
     private final LayerCheck layerCheck;
     private final Report report;
+    private final SnapshotStore store;
     private final BooleanSupplier mayLook;
     private final long lookAgainMillis;
     private final CountDownLatch closed = new CountDownLatch(1);
@@ -45,9 +48,11 @@ final class AfterStart implements AutoCloseable {
      * @param mayLook asked before each later look; a disk that hangs would hold the thread
      * @param lookAgainMillis the time between two of them
      */
-    AfterStart(LayerCheck layerCheck, Report report, BooleanSupplier mayLook, long lookAgainMillis) {
+    AfterStart(
+            LayerCheck layerCheck, Report report, SnapshotStore store, BooleanSupplier mayLook, long lookAgainMillis) {
         this.layerCheck = layerCheck;
         this.report = report;
+        this.store = store;
         this.mayLook = mayLook;
         this.lookAgainMillis = lookAgainMillis;
     }
@@ -64,6 +69,8 @@ final class AfterStart implements AutoCloseable {
             LOG.log(WARNING, "the priority of what follows a start can't be set", e);
         }
         try {
+            // Now, in case that this daemon does not live long enough for all the layers.
+            report.write();
             layerCheck.run(() -> closed.getCount() == 0);
             report.write();
         } catch (IOException | RuntimeException e) {
@@ -84,9 +91,10 @@ final class AfterStart implements AutoCloseable {
         }
         try {
             layerCheck.lookAgain();
+            store.keepNoted();
             isLookFailing = false;
-        } catch (IOException | RuntimeException e) {
-            LOG.log(isLookFailing ? DEBUG : WARNING, "can't look for the directories of layers", e);
+        } catch (IOException | MetadataException | RuntimeException e) {
+            LOG.log(isLookFailing ? DEBUG : WARNING, "can't look whether all is still there", e);
             isLookFailing = true;
         }
     }

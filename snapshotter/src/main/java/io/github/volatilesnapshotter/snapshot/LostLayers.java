@@ -21,7 +21,8 @@ import java.util.concurrent.ConcurrentHashMap;
  */
 final class LostLayers {
     /** And what to do; to be put behind what is gone. */
-    static final String IS_GONE = " is gone: remove the containers and images that use it, and pull them again";
+    static final String IS_GONE =
+            " is gone: remove the containers and images that use it (ctr image rm --sync), and pull them again";
 
     private static final System.Logger LOG = System.getLogger(LostLayers.class.getName());
 

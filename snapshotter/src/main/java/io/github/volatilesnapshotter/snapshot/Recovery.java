@@ -192,7 +192,7 @@ final class Recovery {
             if (entry.isDirectory()) {
                 ids.add(id.getAsLong());
             } else {
-                throwAway(id.getAsLong(), "a file in the place of a directory");
+                throwAway(Outcome.THROWN_AWAY, id.getAsLong(), "a file in the place of a directory");
             }
         }
         return ids;
@@ -331,18 +331,17 @@ final class Recovery {
     /** A Prepare that was never answered, a Remove that was, or what came after the backup that the records are from. */
     private void throwAwayOrphan(long id) {
         tryTo("look at " + layout.snapshot(id), id, () -> {
-            boolean wasLayer = Entries.exists(layout.committedMark(id));
-            throwAway(
-                    id,
-                    wasLayer
-                            ? "a layer without a record: removed, or its record is lost"
-                            : "a directory without a record");
+            if (Entries.exists(layout.committedMark(id))) {
+                throwAway(Outcome.THROWN_AWAY_LAYER, id, "a layer without a record");
+            } else {
+                throwAway(Outcome.THROWN_AWAY, id, "a directory without a record");
+            }
         });
     }
 
-    private void throwAway(long id, String why) {
+    private void throwAway(Outcome outcome, long id, String why) {
         if (tryTo("throw away " + layout.snapshot(id), id, () -> trash.throwAway(layout.snapshot(id)))) {
-            report.add(Outcome.THROWN_AWAY, id, keyOf(id), why);
+            report.add(outcome, id, keyOf(id), why);
         }
     }
 

@@ -33,6 +33,8 @@ final class RecoveryReport {
         POISONED(true, "can't be trusted any more; the detail has the reason"),
         LOST_LAYER(true, "a committed snapshot without its directory: what stands on it is refused"),
         THROWN_AWAY(true, "a directory without a record, moved to the trash"),
+        THROWN_AWAY_LAYER(
+                true, "a layer without a record, moved to the trash: its removal was cut short, or its record is lost"),
         DETACHED(true, "a mount that belonged to no snapshot, or hid one"),
         LEFT_ALONE(true, "something among the snapshots that is none"),
         FAILED(true, "something could not be done; the next start tries it again");

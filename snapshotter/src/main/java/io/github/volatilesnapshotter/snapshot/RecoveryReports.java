@@ -65,17 +65,21 @@ public final class RecoveryReports {
                         + " memory of its own can't be trusted";
     }
 
-    /** Whole and on disk when this returns, or not there; the oldest reports go. */
+    /** Whole and on disk when this returns, or as it was before; the oldest reports go. */
     void write(Start start, RecoveryReport report) throws IOException {
         Files.createDirectories(
                 directory, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
         // A name that sorts as the times do, and can be a file's everywhere.
         String name = start.at().truncatedTo(ChronoUnit.MILLIS).toString().replace(':', '-');
         Path file = directory.resolve(name + SUFFIX);
+        String text = text(start, report);
+        if (Files.exists(file) && Files.readString(file).equals(text)) {
+            return;
+        }
         Path unfinished = directory.resolve(name + UNFINISHED);
         try (FileChannel channel =
                 FileChannel.open(unfinished, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-            ByteBuffer content = StandardCharsets.UTF_8.encode(text(start, report));
+            ByteBuffer content = StandardCharsets.UTF_8.encode(text);
             while (content.hasRemaining()) {
                 channel.write(content);
             }

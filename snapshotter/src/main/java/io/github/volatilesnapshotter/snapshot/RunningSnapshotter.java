@@ -7,6 +7,7 @@ import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.FileSystemInstance;
 import io.github.volatilesnapshotter.linux.Flock;
 import io.github.volatilesnapshotter.linux.KernelRelease;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
@@ -118,6 +119,12 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     private static RunningSnapshotter open(SnapshotterSettings settings, Layout layout, Metrics metrics, Opened opened)
             throws SyscallException, MetadataException, StartException {
+        // Before anything is made in what may be the place at which the root's filesystem is not mounted.
+        SqliteSnapshotStore.checkMayBegin(
+                layout.database(),
+                TransactionNote.readFrom(
+                        Layout.transactionNote(settings.state()),
+                        new TransactionNote.Period(BootId.current(), FileSystemInstance.UNKNOWN)));
         Entries.createDirectories(layout.root(), 0711);
         StartChecks.check(layout.root());
         lock(layout.lock(), "root " + layout.root(), opened);
@@ -280,6 +287,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         AfterStart after = new AfterStart(
                 new LayerCheck(layout, store, lostLayers, trash, report),
                 () -> new RecoveryReports(layout.recovery()).write(start, report),
+                store,
                 () -> superblock.state() == State.HEALTHY,
                 LOOKS_OF_WATCH * settings.watch().intervalMillis());
         opened.add(after::close);

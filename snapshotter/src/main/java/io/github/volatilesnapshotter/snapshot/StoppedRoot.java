@@ -11,7 +11,6 @@ import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
-import io.github.volatilesnapshotter.metadata.StoreObserver;
 import io.github.volatilesnapshotter.metadata.TransactionNote;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -92,7 +91,8 @@ public final class StoppedRoot implements AutoCloseable {
     }
 
     /**
-     * Copies all records, as {@link SnapshotStore#copyTo} does.
+     * Copies all records, as {@link SnapshotStore#copyTo} does. Those that are there stay as they are, with their log: it may be the only thing
+     * that still tells what is wrong with them.
      *
      * @param state as for {@link #verifyRecords}: records that have lost transactions are refused
      */
@@ -100,9 +100,7 @@ public final class StoppedRoot implements AutoCloseable {
         if (SqliteSnapshotStore.isMissing(layout.database())) {
             throw new StartException(layout.database() + " is missing or empty: there is nothing to copy");
         }
-        try (SnapshotStore store = SqliteSnapshotStore.open(layout.database(), noteIn(state), StoreObserver.NONE)) {
-            store.copyTo(copy);
-        }
+        Backup.read(layout.database(), layout.database(), noteIn(state)).writeTo(copy);
     }
 
     /**

@@ -50,6 +50,22 @@ final class StoreReports implements StoreObserver {
     }
 
     @Override
+    public void tailLost(long transactions) {
+        LOG.log(
+                WARNING,
+                "the newest records are lost: the filesystem of the root was mounted anew, and what was not on disk is gone",
+                "transactions",
+                transactions);
+    }
+
+    @Override
+    public void notedAgain() {
+        LOG.log(
+                WARNING,
+                "the note of the last transaction was deleted from the runtime directory; it is written again");
+    }
+
+    @Override
     public void writesRefused(MetadataException failure) {
         LOG.log(ERROR, "metadata can't be written; changes are refused while it is written anew from memory", failure);
     }

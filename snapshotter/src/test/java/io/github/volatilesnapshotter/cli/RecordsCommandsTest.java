@@ -110,7 +110,10 @@ class RecordsCommandsTest {
     void a_root_without_a_daemon_is_backed_up_and_restored() throws Exception {
         prepare("ns/1/then");
         daemon.stop();
+        Path records = config.root().resolve("metadata.db");
+        byte[] before = Files.readAllBytes(records);
         assertThat(control("backup", file.toString())).isZero();
+        assertThat(Files.readAllBytes(records)).isEqualTo(before);
         startDaemon();
         prepare("ns/2/since");
 

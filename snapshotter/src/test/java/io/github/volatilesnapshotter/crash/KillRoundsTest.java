@@ -28,7 +28,7 @@ final class KillRoundsTest {
         assertNothingIsWrong(KillSeries.killWhileTheDiskFails(directory, ROUNDS_ON_FAILING_DISKS, SEED));
     }
 
-    /** For comparison, and to see that the checks can fail. */
+    /** For comparison: what is wrong is printed, and not asserted, as it depends on when the kill comes. */
     @Test
     void the_stock_snapshotter_is_checked_in_the_same_way() throws Exception {
         Tally tally = KillSeries.killStock(directory, STOCK_ROUNDS, SEED);

@@ -402,6 +402,32 @@ final class LostTransactionsTest {
     }
 
     @Test
+    void a_note_that_is_deleted_while_records_are_written_is_made_again() throws Exception {
+        writeAndDie(store -> {
+            insertSome(store);
+            Files.delete(noteFile);
+            store.keepNoted();
+            insert(store, 50);
+        });
+        byte[] whole = Files.readAllBytes(log);
+        put(log, Arrays.copyOf(whole, whole.length - 1));
+        assertRefused(MISSING);
+    }
+
+    @Test
+    void a_place_without_the_records_that_were_written_is_refused_before_anything_is_made_there() throws Exception {
+        writeAndDie(LostTransactionsTest::insertSome);
+        Files.delete(database);
+        Files.delete(log);
+        TransactionNote note = TransactionNote.readFrom(
+                noteFile, new TransactionNote.Period(THIS_BOOT, "another-" + THIS_FILE_SYSTEM));
+
+        assertThatThrownBy(() -> SqliteSnapshotStore.checkMayBegin(database, note))
+                .hasMessageContaining("its filesystem is not mounted");
+        assertThat(database).doesNotExist();
+    }
+
+    @Test
     void a_file_of_the_version_before_gets_numbers() throws Exception {
         Schema second = new Schema(Schema.CURRENT.steps().subList(0, 2));
         try (var connection = SqliteFile.connect(database);

@@ -155,6 +155,13 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
     }
 
     @Test
+    void a_version_that_there_will_never_be_is_damage() throws Exception {
+        SqliteSnapshotStore.open(file).close();
+        sql("PRAGMA user_version = 268435459");
+        refusedAs(Reason.UNUSABLE_FILE, "the file is damaged (its schema version is 268435459)");
+    }
+
+    @Test
     void a_record_whose_parent_was_taken_out_by_hand_is_damage() throws Exception {
         try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file)) {
             insert(store, committed(1, "base", 0), active(2, "a", 1));
