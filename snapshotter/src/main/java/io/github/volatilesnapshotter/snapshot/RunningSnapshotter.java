@@ -119,12 +119,9 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     private static RunningSnapshotter open(SnapshotterSettings settings, Layout layout, Metrics metrics, Opened opened)
             throws SyscallException, MetadataException, StartException {
-        // Before anything is made in what may be the place at which the root's filesystem is not mounted.
-        SqliteSnapshotStore.checkMayBegin(
-                layout.database(),
-                TransactionNote.readFrom(
-                        Layout.transactionNote(settings.state()),
-                        new TransactionNote.Period(BootId.current(), FileSystemInstance.UNKNOWN)));
+        if (!Entries.exists(layout.root())) {
+            checkMayBegin(settings, layout);
+        }
         Entries.createDirectories(layout.root(), 0711);
         StartChecks.check(layout.root());
         lock(layout.lock(), "root " + layout.root(), opened);
@@ -132,13 +129,25 @@ public final class RunningSnapshotter implements AutoCloseable {
         Entries.createDirectories(settings.state(), 0700);
         lock(settings.state().resolve("lock"), "state directory " + settings.state(), opened);
         StartChecks.checkPool(layout, settings.state());
+        if (Entries.exists(layout.snapshots())) {
+            StartChecks.checkRecords(layout);
+        }
+        // Before anything is made in what may be the place at which the root's filesystem is not mounted.
+        checkMayBegin(settings, layout);
         layout.create();
-        StartChecks.checkRecords(layout);
         Remains.Reading remains = Remains.begin(layout);
         TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), layout.period());
         SnapshotStore store = SqliteSnapshotStore.open(layout.database(), note, new StoreReports(metrics));
         opened.add(store::close);
         return new RunningSnapshotter(opened, store, settings, layout, metrics, remains);
+    }
+
+    private static void checkMayBegin(SnapshotterSettings settings, Layout layout) throws MetadataException {
+        SqliteSnapshotStore.checkMayBegin(
+                layout.database(),
+                TransactionNote.readFrom(
+                        Layout.transactionNote(settings.state()),
+                        new TransactionNote.Period(BootId.current(), FileSystemInstance.UNKNOWN)));
     }
 
     /** What the superblock has to tell. */

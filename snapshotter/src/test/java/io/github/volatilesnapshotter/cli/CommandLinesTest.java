@@ -157,7 +157,8 @@ class CommandLinesTest {
 
         streams.forget();
         assertThat(Volatilectl.program().run("recovery", "--help")).isZero();
-        assertThat(output()).contains("  watched           whether a sentinel", "  lost-layer        a committed snapshot");
+        assertThat(output())
+                .contains("  watched           whether a sentinel", "  lost-layer        a committed snapshot");
 
         streams.forget();
         assertThat(Volatilectl.program().run("info", "--help")).isZero();

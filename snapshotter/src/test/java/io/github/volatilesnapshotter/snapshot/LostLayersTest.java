@@ -40,8 +40,9 @@ class LostLayersTest extends SnapshotterKit {
         assertThatThrownBy(request)
                 .isInstanceOfSatisfying(
                         SnapshotException.class, e -> assertThat(e.category()).isEqualTo(Category.FAILED_PRECONDITION))
-                .hasMessageContaining("stands on layer base, whose directory snapshots/" + BASE
-                        + " is gone: remove the containers and images that use it, and pull them again");
+                .hasMessageContaining(
+                        "stands on layer base, whose directory snapshots/" + BASE
+                                + " is gone: remove the containers and images that use it (ctr image rm --sync), and pull them again");
         assertThat(fixture.poison("base")).isEqualTo("missing");
     }
 

@@ -170,7 +170,8 @@ class RecoveryStatesTest extends SnapshotterKit {
                 .isInstanceOfSatisfying(
                         SnapshotException.class, e -> assertThat(e.category()).isEqualTo(Category.FAILED_PRECONDITION))
                 .hasMessageContaining("stands on layer base, whose directory snapshots/")
-                .hasMessageContaining("remove the containers and images that use it, and pull them again");
+                .hasMessageContaining(
+                        "remove the containers and images that use it (ctr image rm --sync), and pull them again");
     }
 
     @Test
