@@ -215,11 +215,11 @@ public final class TransactionNote implements AutoCloseable {
                 + database + "\n";
         Path draft = file.resolveSibling(file.getFileName() + ".new");
         try {
-            close();
             Files.deleteIfExists(draft);
             Files.createFile(draft, PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
             Files.writeString(draft, numberLine(lastTransaction) + rest);
             Files.move(draft, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            close();
             open = new RandomAccessFile(file.toFile(), "rw");
         } catch (IOException e) {
             throw new MetadataException(Reason.FAILED, file, "note the last transaction", e.toString(), "", e);
