@@ -1,6 +1,7 @@
 package io.github.volatilesnapshotter.metadata;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -30,6 +31,22 @@ final class Mirror implements RecordsSoFar {
         return Optional.ofNullable(reading(() -> byId.get(id)));
     }
 
+    Map<String, SnapshotRecord> find(Collection<String> keys) {
+        long stamp = lock.readLock();
+        try {
+            Map<String, SnapshotRecord> found = HashMap.newHashMap(keys.size());
+            for (String key : keys) {
+                SnapshotRecord record = byKey.get(key);
+                if (record != null) {
+                    found.put(key, record);
+                }
+            }
+            return found;
+        } finally {
+            lock.unlockRead(stamp);
+        }
+    }
+
     @Override
     public int childrenOf(long id) {
         Integer children = reading(() -> childrenOf.get(id));
@@ -43,13 +60,21 @@ final class Mirror implements RecordsSoFar {
     }
 
     List<SnapshotRecord> chain(long id) {
+        return chain(() -> byId.get(id));
+    }
+
+    List<SnapshotRecord> chain(String key) {
+        return chain(() -> byKey.get(key));
+    }
+
+    private List<SnapshotRecord> chain(Supplier<@Nullable SnapshotRecord> first) {
         long stamp = lock.readLock();
         try {
             List<SnapshotRecord> chain = new ArrayList<>();
-            SnapshotRecord record = byId.get(id);
+            SnapshotRecord record = first.get();
             while (record != null) {
                 if (chain.size() > byId.size()) {
-                    throw new IllegalStateException("snapshot " + id + " is its own ancestor");
+                    throw new IllegalStateException("snapshot " + record.id() + " is its own ancestor");
                 }
                 chain.add(record);
                 record = byId.get(record.parentId());

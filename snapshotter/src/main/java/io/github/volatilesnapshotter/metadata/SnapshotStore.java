@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.metadata;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Predicate;
 
@@ -21,11 +22,17 @@ public interface SnapshotStore extends AutoCloseable {
 
     Optional<SnapshotRecord> find(long id);
 
+    /** Those of the keys that are there, at one moment. */
+    Map<String, SnapshotRecord> find(Collection<String> keys);
+
     /** A copy of one moment, in order of ids. */
     List<SnapshotRecord> all();
 
     /** The record, its parent, and so on down to the base; empty if there is no such record. */
     List<SnapshotRecord> chain(long id);
+
+    /** As {@link #chain(long)}, of the record that has the key at that moment. */
+    List<SnapshotRecord> chain(String key);
 
     Optional<String> keyOf(long id);
 

@@ -7,7 +7,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
@@ -197,6 +199,11 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     }
 
     @Override
+    public Map<String, SnapshotRecord> find(Collection<String> keys) {
+        return mirror.find(keys);
+    }
+
+    @Override
     public List<SnapshotRecord> all() {
         return mirror.all();
     }
@@ -204,6 +211,11 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     @Override
     public List<SnapshotRecord> chain(long id) {
         return mirror.chain(id);
+    }
+
+    @Override
+    public List<SnapshotRecord> chain(String key) {
+        return mirror.chain(key);
     }
 
     @Override

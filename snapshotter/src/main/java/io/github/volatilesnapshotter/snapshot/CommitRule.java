@@ -2,8 +2,11 @@ package io.github.volatilesnapshotter.snapshot;
 
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
 
@@ -14,6 +17,12 @@ import java.util.function.Function;
  * @param parent the name that a rebase asks for, or empty
  */
 record CommitRule(String name, String key, String parent) {
+    /** As {@link #check(Function)}, of one moment: an answer of which each half was true at another moment is none. */
+    SnapshotRecord check(SnapshotStore store) throws SnapshotException {
+        Map<String, SnapshotRecord> records = store.find(List.of(name, key, parent));
+        return check(wanted -> Optional.ofNullable(records.get(wanted)));
+    }
+
     /** The active as it is to be committed: still with its key and kind, its parent already the new one. */
     SnapshotRecord check(Function<String, Optional<SnapshotRecord>> records) throws SnapshotException {
         if (records.apply(name).isPresent()) {

@@ -66,11 +66,17 @@ final class Committer {
      */
     void commit(CommitRule rule, Map<String, String> labels, Cancellation cancellation)
             throws SnapshotException, MetadataException {
-        SnapshotRecord active = rule.check(store::find);
+        SnapshotRecord active = rule.check(store);
         poisoner.refusePoisoned(active);
         lostLayers.lookAndRefuse(rule.key(), active.hasParent() ? store.chain(active.parentId()) : List.of());
         RecordedUsage usage = sync(active, rule.name(), cancellation);
-        record(rule, labels, usage, cancellation);
+        boolean isLayer = false;
+        try {
+            record(rule, labels, usage, cancellation);
+            isLayer = true;
+        } finally {
+            poisoner.endCommit(active.id(), isLayer);
+        }
         tidy(active.id(), rule.key());
     }
 
@@ -120,11 +126,11 @@ final class Committer {
             throws SnapshotException, MetadataException {
         var _ = store.<SnapshotRecord, SnapshotException>durable(transaction -> {
             SnapshotRecord active = rule.check(transaction::find);
-            poisoner.refusePoisoned(active);
             if (cancellation.isCancelled()) {
                 throw new SnapshotException(
                         Category.CANCELLED, "snapshot " + rule.key() + " stays active: nobody waits for its commit");
             }
+            poisoner.beginCommit(active);
             Instant now = Instant.now();
             SnapshotRecord committed = active.withKey(rule.name())
                     .withKind(RecordKind.COMMITTED)

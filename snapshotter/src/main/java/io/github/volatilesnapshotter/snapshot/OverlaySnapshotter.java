@@ -196,13 +196,17 @@ final class OverlaySnapshotter implements Snapshotter {
         Requests.checkKey("key", key);
         // Without the key's lock: nothing is changed, and while a Commit syncs the mounts are what they were.
         inquiry.ask(reads.find(key).id());
-        SnapshotRecord snapshot = reads.find(key);
+        List<SnapshotRecord> chain = store.chain(key);
+        if (chain.isEmpty()) {
+            throw Failures.notFound(key);
+        }
+        SnapshotRecord snapshot = chain.getFirst();
         if (snapshot.kind() == RecordKind.COMMITTED) {
             throw new SnapshotException(
                     Category.FAILED_PRECONDITION, "snapshot " + key + " is committed: it has no mounts, make a view");
         }
         poisoner.refusePoisoned(snapshot);
-        List<SnapshotRecord> parents = snapshot.hasParent() ? store.chain(snapshot.parentId()) : List.of();
+        List<SnapshotRecord> parents = chain.subList(1, chain.size());
         if (uppers.overlay(snapshot.id()).isEmpty()) {
             lostLayers.refuse(key, parents);
         }

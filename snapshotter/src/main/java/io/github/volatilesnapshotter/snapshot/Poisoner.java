@@ -59,7 +59,7 @@ final class Poisoner implements AutoCloseable {
 
     private final SnapshotStore store;
     private final Consumer<List<Condemned>> reports;
-    private final Map<Long, Poison> unrecorded = new ConcurrentHashMap<>();
+    private final UnrecordedPoison unrecorded = new UnrecordedPoison();
 
     /** A part of {@link #unrecorded}, or recorded a moment ago. */
     private final Map<Long, Poison> untold = new ConcurrentHashMap<>();
@@ -96,9 +96,15 @@ final class Poisoner implements AutoCloseable {
 
     /** The poison of a snapshot, recorded or not; also if it was recorded after the caller has read this record. */
     Optional<Poison> of(SnapshotRecord snapshot) {
-        Poison known = snapshot.poison() != null ? snapshot.poison() : unrecorded.get(snapshot.id());
-        if (known != null) {
-            return Optional.of(known);
+        if (snapshot.poison() != null) {
+            return Optional.of(snapshot.poison());
+        }
+        if (!canBePoisoned(snapshot)) {
+            return Optional.empty();
+        }
+        Optional<Poison> unwritten = unrecorded.isEmpty() ? Optional.empty() : unrecorded.holding(snapshot.id());
+        if (unwritten.isPresent()) {
+            return unwritten;
         }
         // What leaves the unrecorded is in the records before it does.
         return store.find(snapshot.id()).map(SnapshotRecord::poison);
@@ -117,12 +123,13 @@ final class Poisoner implements AutoCloseable {
 
     /**
      * Poisons all of them in one transaction; those that are poisoned, committed or removed meanwhile stay as they are. Waits only
-     * for what was not known before.
+     * for what was not known before, or is being committed.
      *
      * @return whether all that is known is recorded, or can't be recorded now; false while that is not known yet
      */
     boolean poison(List<Verdict> verdicts) {
-        if (!condemn(verdicts)) {
+        boolean isNew = condemn(verdicts);
+        if (!isNew && verdicts.stream().noneMatch(verdict -> unrecorded.isOpen(verdict.id()))) {
             recordSoon();
             return unrecorded.isEmpty() || hasFailed;
         }
@@ -155,8 +162,12 @@ final class Poisoner implements AutoCloseable {
         for (Verdict verdict : verdicts) {
             String errno = verdict.errno() == null ? "" : verdict.errno().name();
             Poison poison = new Poison(verdict.reason().word(), errno, verdict.device(), now, List.of());
-            if (store.find(verdict.id()).filter(Poisoner::canBePoisoned).isPresent()
-                    && unrecorded.putIfAbsent(verdict.id(), poison) == null) {
+            if (unrecorded.add(
+                    verdict.id(),
+                    poison,
+                    () -> store.find(verdict.id())
+                            .filter(Poisoner::canBePoisoned)
+                            .isPresent())) {
                 untold.put(verdict.id(), poison);
                 isNew = true;
             }
@@ -222,10 +233,16 @@ final class Poisoner implements AutoCloseable {
         hasFailed = !isRecorded;
         Instant now = Instant.now();
         fresh.forEach((id, poison) -> {
+            Optional<SnapshotRecord> snapshot = store.find((long) id);
+            if (!isRecorded
+                    && snapshot.filter(Poisoner::canBePoisoned).isPresent()
+                    && unrecorded.holding(id).isEmpty()) {
+                // Its Commit is on its way: whether the poison will hold is seen the next time.
+                return;
+            }
             untold.remove(id);
-            store.find((long) id)
-                    .filter(snapshot -> !isRecorded || isRecordOf(poison, snapshot.poison()))
-                    .ifPresent(snapshot -> toTell.add(new Condemned(snapshot, poison, now)));
+            snapshot.filter(found -> isRecorded ? isRecordOf(poison, found.poison()) : canBePoisoned(found))
+                    .ifPresent(found -> toTell.add(new Condemned(found, poison, now)));
         });
     }
 
@@ -245,7 +262,7 @@ final class Poisoner implements AutoCloseable {
         if (unrecorded.isEmpty()) {
             return true;
         }
-        Map<Long, Poison> pending = Map.copyOf(unrecorded);
+        Map<Long, Poison> pending = unrecorded.all();
         try {
             int _ = store.<Integer, RuntimeException>orderedNow(transaction -> {
                 Map<Poison, List<Long>> alike = pending.entrySet().stream()
@@ -270,7 +287,7 @@ final class Poisoner implements AutoCloseable {
             return false;
         }
         CrashPoint.POISON_RECORDED.reached();
-        pending.forEach(unrecorded::remove);
+        unrecorded.remove(pending.keySet());
         reportedUnrecorded.set(0);
         return true;
     }
@@ -320,7 +337,28 @@ final class Poisoner implements AutoCloseable {
 
     /** The snapshot is gone. */
     void forget(long id) {
-        unrecorded.remove(id);
+        unrecorded.remove(List.of(id));
+    }
+
+    /**
+     * To be called within the transaction that makes a layer of an active; what is found wrong with it from then on counts only if that
+     * fails. {@link #endCommit} must follow, whatever becomes of the transaction.
+     *
+     * @throws SnapshotException FAILED_PRECONDITION if the snapshot is poisoned
+     */
+    void beginCommit(SnapshotRecord active) throws SnapshotException {
+        Optional<Poison> poison = Optional.ofNullable(active.poison()).or(() -> unrecorded.beginCommit(active.id()));
+        if (poison.isPresent()) {
+            throw Failures.poisoned(active.key(), poison.get());
+        }
+    }
+
+    /** @param isLayer whether the transaction has succeeded */
+    void endCommit(long id, boolean isLayer) {
+        unrecorded.endCommit(id, isLayer);
+        if (!isLayer) {
+            recordSoon();
+        }
     }
 
     /** Waits a bounded time for a record that is being written. */

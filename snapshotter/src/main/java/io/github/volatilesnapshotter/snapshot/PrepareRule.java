@@ -5,6 +5,7 @@ import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 /**
@@ -19,11 +20,16 @@ record PrepareRule(String key, String parent) {
 
     /** The layers that the snapshot will stand on, uppermost first. */
     List<SnapshotRecord> check(SnapshotStore store) throws SnapshotException {
-        refuseTaken(store.find(key));
+        Map<String, SnapshotRecord> found = store.find(List.of(key, parent));
+        refuseTaken(Optional.ofNullable(found.get(key)));
         if (parent.isEmpty()) {
             return List.of();
         }
-        List<SnapshotRecord> layers = store.chain(committed(store.find(parent)).id());
+        List<SnapshotRecord> layers =
+                store.chain(committed(Optional.ofNullable(found.get(parent))).id());
+        if (layers.isEmpty()) {
+            throw missingParent(); // removed just now: a snapshot without any layer is not what was asked for
+        }
         if (layers.size() > MAX_LAYERS) {
             throw new SnapshotException(
                     Category.INVALID_ARGUMENT,
@@ -47,12 +53,16 @@ record PrepareRule(String key, String parent) {
     }
 
     private SnapshotRecord committed(Optional<SnapshotRecord> found) throws SnapshotException {
-        SnapshotRecord record = found.orElseThrow(() -> new SnapshotException(
-                Category.NOT_FOUND, "parent " + parent + " of snapshot " + key + " does not exist"));
+        SnapshotRecord record = found.orElseThrow(this::missingParent);
         if (record.kind() != RecordKind.COMMITTED) {
             throw new SnapshotException(
                     Category.INVALID_ARGUMENT, "parent " + parent + " of snapshot " + key + " is not committed");
         }
         return record;
+    }
+
+    private SnapshotException missingParent() {
+        return new SnapshotException(
+                Category.NOT_FOUND, "parent " + parent + " of snapshot " + key + " does not exist");
     }
 }

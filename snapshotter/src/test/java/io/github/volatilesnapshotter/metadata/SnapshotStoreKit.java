@@ -16,10 +16,12 @@ import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 import org.junit.jupiter.api.AfterEach;
@@ -73,6 +75,26 @@ abstract class SnapshotStoreKit {
         assertThat(store.find(7)).contains(record);
         assertThat(store.keyOf(7)).contains("k8s.io/12/a b/c");
         assertThat(store.all()).containsExactly(record);
+    }
+
+    @Test
+    void several_keys_are_looked_up_at_one_moment() throws Exception {
+        write(transaction -> transaction.insert(active(1, "active", 0)));
+        AtomicBoolean isOver = new AtomicBoolean();
+        CompletableFuture<Integer> seen = CompletableFuture.supplyAsync(() -> {
+            int wrong = 0;
+            while (!isOver.get()) {
+                wrong += store.find(List.of("active", "layer", "nobody")).size() == 1 ? 0 : 1;
+            }
+            return wrong;
+        });
+        for (int round = 0; round < 500; round++) {
+            write(transaction -> transaction.replace(committed(1, "layer", 0)));
+            write(transaction -> transaction.replace(active(1, "active", 0)));
+        }
+        isOver.set(true);
+        assertThat(seen.get(10, TimeUnit.SECONDS)).isZero();
+        assertThat(store.find(List.of("active", "", "active"))).containsOnlyKeys("active");
     }
 
     @Test

@@ -1,6 +1,7 @@
 package io.github.volatilesnapshotter.snapshot;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.linux.Errno;
@@ -116,6 +117,47 @@ class PoisonerTest {
                 .satisfies(poison -> assertThat(poison.files()).containsExactly("file"));
     }
 
+    @Test
+    void what_is_found_while_a_Commit_is_on_its_way_to_disk_holds_only_if_that_fails() throws Exception {
+        poisoner.beginCommit(snapshot("1"));
+        poisoner.beginCommit(snapshot("2"));
+
+        assertThat(poisoner.condemn(List.of(lostWrite(1), lostWrite(2)))).isTrue();
+        assertThat(poisoner.of(snapshot("1"))).isEmpty();
+        assertThat(poisoner.of(snapshot("2"))).isEmpty();
+
+        becomesLayer(1);
+        poisoner.endCommit(1, true);
+        assertThat(poisoner.of(snapshot("1"))).isEmpty();
+        poisoner.endCommit(2, false);
+        assertThat(poisoner.of(snapshot("2"))).isPresent();
+        await().untilAsserted(
+                        () -> assertThat(told).extracting(Poisoning::clientKey).containsExactly("2"));
+    }
+
+    @Test
+    void a_Commit_is_refused_for_a_poison_that_is_not_recorded_yet() throws Exception {
+        CompletableFuture<Void> hanging = hangingWriter();
+        assertThat(poisoner.condemn(List.of(lostWrite(1)))).isTrue();
+
+        assertThatExceptionOfType(SnapshotException.class)
+                .isThrownBy(() -> poisoner.beginCommit(snapshot("1")))
+                .withMessageContaining("is poisoned");
+        poisoner.endCommit(1, false);
+        assertThat(poisoner.of(snapshot("1"))).isPresent();
+
+        release.countDown();
+        hanging.get(10, TimeUnit.SECONDS);
+    }
+
+    @Test
+    void a_layer_is_never_poisoned() throws Exception {
+        becomesLayer(1);
+
+        assertThat(poisoner.condemn(List.of(lostWrite(1)))).isFalse();
+        assertThat(poisoner.of(snapshot("1"))).isEmpty();
+    }
+
     /** The store, in which something else happens between the record and what its writer does next. */
     private SnapshotStore afterItsFirstRecord(Runnable other) {
         AtomicBoolean isFirst = new AtomicBoolean(true);
@@ -127,6 +169,13 @@ class PoisonerTest {
                     }
                     return result;
                 });
+    }
+
+    private void becomesLayer(long id) throws MetadataException {
+        store.durable(transaction -> {
+            transaction.replace(active(id).withKind(RecordKind.COMMITTED).withUpper(null));
+            return null;
+        });
     }
 
     private CompletableFuture<Void> hangingWriter() throws InterruptedException {
