@@ -70,6 +70,11 @@ public record Errno(int number) {
         return number == other.number;
     }
 
+    /** Whether a call was not made for want of something of this process or machine: says nothing of a filesystem or disk. */
+    public boolean isShortage() {
+        return is(EMFILE) || is(ENFILE) || is(ENOMEM) || is(EINTR) || is(EAGAIN);
+    }
+
     /** Name and number, for example {@code EIO (5)}. */
     @Override
     public String toString() {

@@ -22,9 +22,16 @@ enum Metric {
             Type.COUNTER,
             "placed.durable",
             "Volatile snapshots that got a plain overlay because their filesystem was sick"),
+    EPOCH_OPEN(Type.SECONDS, "superblock.epoch.open", "Time since the open error epoch began, 0 while none is open"),
+    CLEARING_FAILURES(Type.COUNTER, "superblock.clearing.failures", "Attempts to clear an error epoch that failed"),
+    UNRECORDED(Type.GAUGE, "poison.unrecorded", "Snapshots whose poison is in memory only"),
     TRACE(Type.GAUGE, "error.trace", "1 while the kernel's trace of writeback errors is read, 0 where it can't be"),
     FAILED_WRITEBACKS(
             Type.COUNTER, "failed.writebacks", "Inodes of which the kernel's trace said that a writeback failed"),
+    UNNAMED_WRITEBACKS(
+            Type.COUNTER,
+            "failed.writebacks.unnamed",
+            "Of these, those whose files are not named because too many came at once"),
     TRACE_LOST(Type.COUNTER, "error.trace.lost", "Events of that trace that the kernel dropped"),
     LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),

@@ -91,6 +91,8 @@ public final class Metrics implements AutoCloseable {
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
     private final Counter placedElsewhere = counter(Metric.PLACED_ELSEWHERE, List.of());
     private final Counter failedWritebacks = counter(Metric.FAILED_WRITEBACKS, List.of());
+    private final Counter clearingFailures = counter(Metric.CLEARING_FAILURES, List.of());
+    private final Counter unnamedWritebacks = counter(Metric.UNNAMED_WRITEBACKS, List.of());
     private final Counter traceEventsLost = counter(Metric.TRACE_LOST, List.of());
     private final Counter flushes = counter(Metric.FLUSHES, List.of());
     private final Counter lockTimeouts = counter(Metric.LOCK_TIMEOUTS, List.of());
@@ -203,7 +205,22 @@ public final class Metrics implements AutoCloseable {
         poisoned.of(reason).increment();
     }
 
-    /** A writeback error that nobody had seen stood in the way of a mount, and was consumed. */
+    /** Shows how many snapshots are poisoned in memory only; called from the scraping thread. */
+    public void poisonUnrecorded(Supplier<Number> count) {
+        gauge(Metric.UNRECORDED, List.of(), count);
+    }
+
+    /** Shows for how many seconds an error epoch has been open; called from the scraping thread. */
+    public void openEpoch(Supplier<Number> seconds) {
+        gauge(Metric.EPOCH_OPEN, List.of(), seconds);
+    }
+
+    /** An attempt to clear an error epoch failed. */
+    public void clearingFailed() {
+        clearingFailures.increment();
+    }
+
+    /** A writeback error that nobody had seen was consumed. */
     public void unseenErrorCleared() {
         unseenErrors.increment();
     }
@@ -258,6 +275,11 @@ public final class Metrics implements AutoCloseable {
     /** The kernel's trace named this many inodes whose writeback failed. */
     public void failedWritebacks(int inodes) {
         failedWritebacks.increment(inodes);
+    }
+
+    /** Too many came at once to name the files of all. */
+    public void writebacksUnnamed(int inodes) {
+        unnamedWritebacks.increment(inodes);
     }
 
     /** The kernel dropped events of its trace, because they came faster than they were read. */

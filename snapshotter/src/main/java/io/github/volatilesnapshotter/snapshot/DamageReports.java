@@ -7,6 +7,7 @@ import io.github.volatilesnapshotter.superblock.FailedFiles;
 import io.github.volatilesnapshotter.superblock.FailedWriteback;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * Names the files that lost a write, in the log and in the records of the snapshots that were poisoned for it. This is diagnosis: the
@@ -33,8 +34,10 @@ final class DamageReports {
     }
 
     void name(List<FailedWriteback> failures) {
-        List<Path> searched =
-                uppers.mounted().stream().sorted().map(layout::upper).toList();
+        List<Path> searched = Stream.concat(uppers.mounted().stream(), uppers.witnessed().stream())
+                .sorted()
+                .map(layout::upper)
+                .toList();
         String ownCheck = DiskCheck.in(layout.root()).toString();
         List<FailedFiles.Found> found = failedFiles.find(failures, searched, FailedFiles.Bounds.DEFAULT).stream()
                 .filter(file ->

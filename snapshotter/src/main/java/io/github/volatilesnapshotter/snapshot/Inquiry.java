@@ -38,7 +38,9 @@ final class Inquiry {
 
     /** As {@link #ask}, for a caller that waits for nothing: what is found holds at once, and is recorded soon. */
     void askInPassing(long id) {
+        long begunNanos = System.nanoTime();
         Optional<Errno> error = uppers.writebackError(id);
+        metrics.probeTook(System.nanoTime() - begunNanos);
         if (error.isPresent() && poisoner.condemn(List.of(verdict(id, error.get())))) {
             poisoner.recordSoon();
         }
@@ -50,10 +52,14 @@ final class Inquiry {
      * @return as {@link Poisoner#poison}
      */
     boolean lookAtOverlays() {
+        return poisoner.poison(verdictsOfOverlays());
+    }
+
+    private List<Poisoner.Verdict> verdictsOfOverlays() {
         long begunNanos = System.nanoTime();
         List<Poisoner.Verdict> verdicts = verdicts(uppers.mounted(), uppers::writebackError, machine.superblock());
         metrics.probeTook(System.nanoTime() - begunNanos);
-        return poisoner.poison(verdicts);
+        return verdicts;
     }
 
     /**
@@ -80,8 +86,9 @@ final class Inquiry {
      * @return as {@link Poisoner#poison}
      */
     boolean lookAtEpoch(Errno errno) {
-        boolean areOverlaysSettled = lookAtOverlays();
-        return poisonWitnessesOfEpoch(uppers.witnessed(), errno) && areOverlaysSettled;
+        return poisoner.poison(
+                Stream.concat(verdictsOfOverlays().stream(), verdictsOfWitnesses(uppers.witnessed(), errno))
+                        .toList());
     }
 
     /**
@@ -90,7 +97,8 @@ final class Inquiry {
      */
     void lookAtNew(long id) {
         ask(id);
-        var _ = poisonWitnessesOfEpoch(List.of(id), Errno.EIO);
+        var _ = poisoner.poison(
+                verdictsOfWitnesses(List.of(id), uppers.latestError()).toList());
     }
 
     /** The filesystem has lost what it had not written back: nothing that was being written on it can be trusted. */
@@ -100,11 +108,8 @@ final class Inquiry {
                 .toList());
     }
 
-    private boolean poisonWitnessesOfEpoch(List<Long> ids, Errno errno) {
-        return poisoner.poison(ids.stream()
-                .filter(uppers::hasWitnessedEpoch)
-                .map(id -> verdict(id, errno))
-                .toList());
+    private Stream<Poisoner.Verdict> verdictsOfWitnesses(List<Long> ids, Errno errno) {
+        return ids.stream().filter(uppers::hasWitnessedEpoch).map(id -> verdict(id, errno));
     }
 
     /** Poisons a snapshot whose sync said that a write is lost. */

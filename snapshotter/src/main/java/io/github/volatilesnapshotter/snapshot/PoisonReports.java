@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.metadata.Poison;
@@ -40,9 +41,16 @@ final class PoisonReports {
         }
     }
 
+    /** One that fails keeps nobody else from being told. */
     private void tellListeners(SnapshotRecord snapshot, Poison poison) {
         Poisoning poisoning = poisoning(snapshot, poison);
-        listeners.forEach(listener -> listener.poisoned(poisoning));
+        for (Poisoning.Listener listener : listeners) {
+            try {
+                listener.poisoned(poisoning);
+            } catch (RuntimeException e) {
+                LOG.log(ERROR, "a listener failed at the poison of " + snapshot.key(), e);
+            }
+        }
     }
 
     private static void log(Condemned condemned) {

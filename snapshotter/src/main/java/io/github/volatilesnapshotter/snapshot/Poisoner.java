@@ -23,7 +23,6 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.concurrent.BlockingQueue;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
@@ -61,9 +60,6 @@ final class Poisoner implements AutoCloseable {
     private final Consumer<List<Condemned>> reports;
     private final UnrecordedPoison unrecorded = new UnrecordedPoison();
 
-    /** A part of {@link #unrecorded}, or recorded a moment ago. */
-    private final Map<Long, Poison> untold = new ConcurrentHashMap<>();
-
     private final ThreadPoolExecutor recorder = new ThreadPoolExecutor(
             1,
             1,
@@ -80,8 +76,6 @@ final class Poisoner implements AutoCloseable {
 
     /** Asked for and not begun. */
     private final AtomicReference<@Nullable FutureTask<Boolean>> wanted = new AtomicReference<>();
-
-    private volatile boolean hasFailed;
 
     /** Asked again each second while the disk is sick: logged when it changes. */
     private final AtomicInteger reportedUnrecorded = new AtomicInteger();
@@ -125,13 +119,13 @@ final class Poisoner implements AutoCloseable {
      * Poisons all of them in one transaction; those that are poisoned, committed or removed meanwhile stay as they are. Waits only
      * for what was not known before, or is being committed.
      *
-     * @return whether all that is known is recorded, or can't be recorded now; false while that is not known yet
+     * @return whether all that is known is recorded; false also if it can't be recorded now
      */
     boolean poison(List<Verdict> verdicts) {
         boolean isNew = condemn(verdicts);
         if (!isNew && verdicts.stream().noneMatch(verdict -> unrecorded.isOpen(verdict.id()))) {
             recordSoon();
-            return unrecorded.isEmpty() || hasFailed;
+            return unrecorded.isEmpty();
         }
         try {
             return recording().get(RECORD_WAIT_MILLIS, TimeUnit.MILLISECONDS);
@@ -168,13 +162,11 @@ final class Poisoner implements AutoCloseable {
                     () -> store.find(verdict.id())
                             .filter(Poisoner::canBePoisoned)
                             .isPresent())) {
-                untold.put(verdict.id(), poison);
                 isNew = true;
             }
         }
         if (isNew) {
             CrashPoint.POISON_KNOWN.reached();
-            hasFailed = false;
         }
         return isNew;
     }
@@ -186,9 +178,9 @@ final class Poisoner implements AutoCloseable {
         }
     }
 
-    /** One that has not begun: it finds all that was known before this call. Gives true: it is recorded, or known that it can't be. */
+    /** One that has not begun: it finds all that was known before this call. Gives whether that could be recorded. */
     private Future<Boolean> recording() {
-        FutureTask<Boolean> mine = new FutureTask<>(this::recordWanted, true);
+        FutureTask<Boolean> mine = new FutureTask<>(this::recordWanted);
         FutureTask<Boolean> first = wanted.compareAndExchange(null, mine);
         if (first != null) {
             return first;
@@ -200,11 +192,11 @@ final class Poisoner implements AutoCloseable {
         return mine;
     }
 
-    private void recordWanted() {
+    private boolean recordWanted() {
         wanted.set(null);
         setPriority(Niceness::goFirst);
         try {
-            record();
+            return record();
         } finally {
             // What tells and logs, and threads that the listeners begin, are in no hurry that others should suffer
             // from.
@@ -226,11 +218,10 @@ final class Poisoner implements AutoCloseable {
         void set() throws SyscallException;
     }
 
-    /** Afterwards it is recorded, or known that it can't be. */
-    private synchronized void record() {
-        Map<Long, Poison> fresh = Map.copyOf(untold);
+    /** Afterwards it is recorded, or known that it can't be: then false. */
+    private synchronized boolean record() {
+        Map<Long, Poison> fresh = unrecorded.untold();
         boolean isRecorded = recordAll();
-        hasFailed = !isRecorded;
         Instant now = Instant.now();
         fresh.forEach((id, poison) -> {
             Optional<SnapshotRecord> snapshot = store.find((long) id);
@@ -240,10 +231,11 @@ final class Poisoner implements AutoCloseable {
                 // Its Commit is on its way: whether the poison will hold is seen the next time.
                 return;
             }
-            untold.remove(id);
+            unrecorded.told(id);
             snapshot.filter(found -> isRecorded ? isRecordOf(poison, found.poison()) : canBePoisoned(found))
                     .ifPresent(found -> toTell.add(new Condemned(found, poison, now)));
         });
+        return isRecorded;
     }
 
     /** Files may have been named meanwhile. */
@@ -333,6 +325,11 @@ final class Poisoner implements AutoCloseable {
                 .limit(DamagedFiles.MOST_FILES)
                 .toList();
         return snapshot.withPoison(poison.withFiles(all));
+    }
+
+    /** How many snapshots are poisoned in memory only. */
+    int unrecorded() {
+        return unrecorded.size();
     }
 
     /** The snapshot is gone. */

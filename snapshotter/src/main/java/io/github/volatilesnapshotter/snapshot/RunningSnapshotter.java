@@ -163,6 +163,11 @@ public final class RunningSnapshotter implements AutoCloseable {
         }
 
         @Override
+        public void storesData() {
+            store.distrustDisk();
+        }
+
+        @Override
         public void cleared(ErrorEpoch epoch) {
             // The records lie on the superblock too.
             store.distrustDisk();
@@ -327,6 +332,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         metrics.trashFailing(trash::failing);
         metrics.lostLayers(lostLayers::count);
         metrics.metadataWritable(store::isWritable);
+        metrics.poisonUnrecorded(poisoner::unrecorded);
         metrics.queueLength("layer_sync", layerSync::running);
         metrics.openUppers("overlay", uppers::overlays);
         metrics.openUppers("witness", uppers::witnesses);

@@ -10,7 +10,7 @@ import java.util.Set;
 import java.util.function.BooleanSupplier;
 
 /**
- * Poison that was found and is not in the records yet, by the snapshots' ids. It holds from the moment it is added; but not that of a
+ * Poison that was found and is not in the records yet, or that nobody was told of, by the snapshots' ids. It holds from the moment it is added; but not that of a
  * snapshot whose Commit is on its way to disk: such a layer was seen to be whole before, so the Commit may succeed, and nobody may have
  * been told by then that the snapshot is poisoned. If the Commit fails, the poison holds from then on.
  *
@@ -18,6 +18,10 @@ import java.util.function.BooleanSupplier;
  */
 final class UnrecordedPoison {
     private final Map<Long, Poison> found = new HashMap<>();
+
+    /** Added together with {@link #found}: whoever records the one finds the other. */
+    private final Map<Long, Poison> untold = new HashMap<>();
+
     private final Set<Long> committing = new HashSet<>();
 
     /** So that what is asked for each of many snapshots takes no lock while nothing is poisoned. */
@@ -51,6 +55,7 @@ final class UnrecordedPoison {
         boolean isNew = !found.containsKey(id) && canBePoisoned.getAsBoolean();
         if (isNew) {
             found.put(id, poison);
+            untold.put(id, poison);
             isEmpty = false;
         }
         return isNew;
@@ -59,6 +64,15 @@ final class UnrecordedPoison {
     /** A copy, with those that do not hold yet. */
     synchronized Map<Long, Poison> all() {
         return Map.copyOf(found);
+    }
+
+    /** A copy: what nobody was told of, recorded or not. */
+    synchronized Map<Long, Poison> untold() {
+        return Map.copyOf(untold);
+    }
+
+    synchronized void told(long id) {
+        untold.remove(id);
     }
 
     /** They are in the records, or the snapshots are gone. */
@@ -80,6 +94,7 @@ final class UnrecordedPoison {
     synchronized void endCommit(long id, boolean isLayer) {
         if (committing.remove(id) && isLayer) {
             found.remove(id);
+            untold.remove(id);
             isEmpty = found.isEmpty();
         }
     }

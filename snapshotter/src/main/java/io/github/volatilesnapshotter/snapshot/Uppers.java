@@ -169,6 +169,11 @@ final class Uppers implements AutoCloseable {
                 .orElse(false);
     }
 
+    /** What the latest error of the superblock was. */
+    Errno latestError() {
+        return superblock.latestError();
+    }
+
     /** Ids of the durable snapshots. */
     List<Long> witnessed() {
         return List.copyOf(witnesses.keySet());

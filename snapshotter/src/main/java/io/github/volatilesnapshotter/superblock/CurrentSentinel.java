@@ -58,18 +58,30 @@ final class CurrentSentinel implements AutoCloseable {
     }
 
     /**
-     * Marks the superblock's error as seen: the one place where that is done. That it is reported here is no failure, it was looked for.
-     * Writes the whole filesystem back.
+     * Marks the superblock's error as seen: the one place where that is done. That it is reported here is no failure, it was looked for;
+     * if it is not, somebody else has consumed it before. Writes the whole filesystem back.
      */
     void consumeError() throws SyscallException {
+        Optional<Errno> unseen = Optional.empty();
         try (Fd directory = Fd.openDirectory(pool)) {
             Sync.syncfs(directory);
         } catch (SyscallException e) {
             if (!e.operation().equals("syncfs")) {
                 throw e;
             }
+            unseen = Optional.of(e.errno());
         }
         CrashPoint.ERROR_SEEN.reached();
+        if (unseen.isPresent()) {
+            LOG.log(
+                    WARNING,
+                    "an unseen writeback error is cleared",
+                    "device",
+                    device,
+                    "errno",
+                    unseen.get().name());
+            metrics.unseenErrorCleared();
+        }
     }
 
     /**
@@ -90,9 +102,7 @@ final class CurrentSentinel implements AutoCloseable {
                 }
                 refused = e;
             }
-            LOG.log(WARNING, "an unseen writeback error is cleared", "device", device);
             consumeError();
-            metrics.unseenErrorCleared();
         }
         throw new SuperblockUnavailableException(
                 "writeback errors on device " + device + " keep coming: no sentinel could be mounted",

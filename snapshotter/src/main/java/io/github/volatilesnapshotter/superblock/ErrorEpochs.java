@@ -14,6 +14,7 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -23,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  *   <li>One epoch at a time. Whoever notices the error opens it and asks every overlay, at once and on its own thread: that takes
  *       microseconds and never waits for the disk.
  *   <li>An attempt to clear it runs on a thread of its own, since all of it waits for the disk: the overlays are asked again, the
- *       disk is checked, {@code syncfs} marks the error as seen, a new sentinel is mounted, and the overlays are asked once more.
+ *       disk is checked, what has lost a write must be recorded, {@code syncfs} marks the error as seen, a new sentinel is mounted, and the overlays are asked once more.
  *   <li>An attempt that fails is repeated after a pause that grows from {@value #FIRST_PAUSE_MILLIS} to {@value #LONGEST_PAUSE_MILLIS}
  *       ms: each one writes to a disk that may not take it. A request that needs the disk has it made after
  *       {@value #SHORTEST_PAUSE_MILLIS} ms.
@@ -38,6 +39,7 @@ final class ErrorEpochs implements AutoCloseable {
     static final long FIRST_PAUSE_MILLIS = 250;
     static final long LONGEST_PAUSE_MILLIS = 10_000;
 
+    private static final double NANOS_PER_SECOND = 1e9;
     private static final long START_WAIT_MILLIS = 10_000;
     private static final long STOP_WAIT_MILLIS = 1_000;
 
@@ -58,6 +60,8 @@ final class ErrorEpochs implements AutoCloseable {
     private @Nullable ErrorEpoch open;
 
     private boolean isClosed;
+    private long openedNanos;
+    private int waiters;
     private long begun;
     private Errno lastErrno = Errno.EIO;
     private boolean isAttempted;
@@ -88,6 +92,26 @@ final class ErrorEpochs implements AutoCloseable {
                 Thread.ofPlatform().name("superblock-clear-" + device).daemon().factory());
         // Not by the watch, whose priority it would inherit.
         clearing.prestartCoreThread();
+        metrics.queueLength("clearing", this::waiters);
+        metrics.openEpoch(this::openSeconds);
+    }
+
+    private int waiters() {
+        lock.lock();
+        try {
+            return waiters;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private double openSeconds() {
+        lock.lock();
+        try {
+            return open == null ? 0 : (System.nanoTime() - openedNanos) / NANOS_PER_SECOND;
+        } finally {
+            lock.unlock();
+        }
     }
 
     void setListener(SuperblockListener told) {
@@ -118,30 +142,33 @@ final class ErrorEpochs implements AutoCloseable {
                 return true;
             }
             begin(error.get());
-        } else if (mountFirst()) {
-            return false;
         } else {
-            begin(Errno.EIO);
+            Optional<Errno> failure = mountFirst();
+            if (failure.isEmpty()) {
+                return false;
+            }
+            begin(failure.get());
         }
         var _ = awaitClean(START_WAIT_MILLIS);
         return false;
     }
 
-    /** False if the disk does not let it. */
-    private boolean mountFirst() throws SyscallException {
+    /** Why the disk does not let it; empty if it stands. */
+    private Optional<Errno> mountFirst() throws SyscallException {
         try {
             sentinel.renew();
             diskCheck.prepare();
-            return true;
+            return Optional.empty();
         } catch (SyscallException e) {
             if (!isDisk(e.errno())) {
                 throw e;
             }
             LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
+            return Optional.of(e.errno());
         } catch (SuperblockUnavailableException e) {
             LOG.log(WARNING, "no sentinel can be mounted yet", "device", device, "failure", e);
+            return Optional.of(e.errno());
         }
-        return false;
     }
 
     private static boolean isDisk(Errno errno) {
@@ -158,6 +185,16 @@ final class ErrorEpochs implements AutoCloseable {
         lock.lock();
         try {
             return begun;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Of the latest epoch; EIO before the first. */
+    Errno latestError() {
+        lock.lock();
+        try {
+            return lastErrno;
         } finally {
             lock.unlock();
         }
@@ -244,6 +281,7 @@ final class ErrorEpochs implements AutoCloseable {
             lastErrno = errno;
             epoch = new ErrorEpoch(begun, device, errno);
             open = epoch;
+            openedNanos = System.nanoTime();
             // Nobody clears it before every overlay was asked.
             isAttempted = true;
             failedAttempts = 0;
@@ -309,8 +347,13 @@ final class ErrorEpochs implements AutoCloseable {
                 nextAttemptNanos = lastAttemptNanos + TimeUnit.MILLISECONDS.toNanos(SHORTEST_PAUSE_MILLIS);
                 wake.run();
             }
-            while (open != null && failedAttempts == failedBefore && leftNanos > 0) {
-                leftNanos = changed.awaitNanos(leftNanos);
+            waiters++;
+            try {
+                while (open != null && failedAttempts == failedBefore && leftNanos > 0) {
+                    leftNanos = changed.awaitNanos(leftNanos);
+                }
+            } finally {
+                waiters--;
             }
             return open == null;
         } catch (InterruptedException e) {
@@ -324,13 +367,23 @@ final class ErrorEpochs implements AutoCloseable {
     @SuppressWarnings("CatchingUnchecked") // whatever happens, it is tried again
     private void attempt(ErrorEpoch epoch) {
         try {
-            requireRecorded(look(epoch));
+            boolean isRecorded = look(epoch);
             diskCheck.run();
+            if (!isRecorded) {
+                // It stores data: where the records were refused, they may be accepted now.
+                tell(SuperblockListener::storesData);
+                isRecorded = look(epoch);
+            }
+            requireRecorded(isRecorded);
             sentinel.consumeError();
             sentinel.renew();
             requireRecorded(look(epoch));
             end(epoch);
-        } catch (SyscallException | SuperblockUnavailableException | RuntimeException | Error e) {
+        } catch (SyscallException
+                | SuperblockUnavailableException
+                | NotRecordedException
+                | RuntimeException
+                | Error e) {
             failed(e);
         }
     }
@@ -338,10 +391,7 @@ final class ErrorEpochs implements AutoCloseable {
     private void end(ErrorEpoch epoch) {
         // Who waits for the epoch's end looks at the state next, and may need the records.
         machine.epochEnded();
-        SuperblockListener told = listener;
-        if (told != null) {
-            told.cleared(epoch);
-        }
+        tell(told -> told.cleared(epoch));
         lock.lock();
         try {
             open = null;
@@ -350,11 +400,21 @@ final class ErrorEpochs implements AutoCloseable {
         } finally {
             lock.unlock();
         }
-        metrics.unseenErrorCleared();
+        // An error since the last look is in the new sentinel, but the kernel's word on it came while this epoch was
+        // open.
+        wake.run();
+    }
+
+    private void tell(Consumer<SuperblockListener> what) {
+        SuperblockListener told = listener;
+        if (told != null) {
+            what.accept(told);
+        }
     }
 
     private void failed(Throwable failure) {
-        machine.clearingFailed(errnoOf(failure), String.valueOf(failure.getMessage()));
+        diskErrno(failure).ifPresent(errno -> machine.clearingFailed(errno, String.valueOf(failure.getMessage())));
+        metrics.clearingFailed();
         boolean isFirst;
         lock.lock();
         try {
@@ -389,12 +449,21 @@ final class ErrorEpochs implements AutoCloseable {
         }
     }
 
-    private static Errno errnoOf(Throwable failure) {
+    /** Empty if the failure says nothing of the disk: then the epoch stays open, and nothing else is known. */
+    private static Optional<Errno> diskErrno(Throwable failure) {
         return switch (failure) {
-            case SyscallException refused -> refused.errno();
-            case SuperblockUnavailableException unavailable -> unavailable.errno();
-            default -> Errno.EIO;
+            case SyscallException refused -> Optional.of(refused.errno()).filter(errno -> !errno.isShortage());
+            case SuperblockUnavailableException unavailable -> Optional.of(unavailable.errno());
+            default -> Optional.empty();
         };
+    }
+
+    private static final class NotRecordedException extends Exception {
+        private static final long serialVersionUID = 1;
+
+        NotRecordedException(Device device) {
+            super("what has lost a write on device " + device + " is not recorded yet");
+        }
     }
 
     private boolean look(ErrorEpoch epoch) {
@@ -402,11 +471,13 @@ final class ErrorEpochs implements AutoCloseable {
         return told == null || told.look(epoch);
     }
 
-    /** A record that still waits for its disk must not come after the error was marked seen: a kill in between would lose both. */
-    private void requireRecorded(boolean isRecorded) throws SuperblockUnavailableException {
+    /**
+     * The record of what has lost a write comes before the error is marked as seen: a durable snapshot has nothing but its record that
+     * would tell the next daemon.
+     */
+    private void requireRecorded(boolean isRecorded) throws NotRecordedException {
         if (!isRecorded) {
-            throw new SuperblockUnavailableException(
-                    "what has lost a write on device " + device + " is not recorded yet", device, Errno.EIO, null);
+            throw new NotRecordedException(device);
         }
     }
 

@@ -31,6 +31,9 @@ public final class ErrorTrace implements AutoCloseable {
     static final int MOST_EVENTS = 1024;
     /** Of a dev_t inside the kernel, include/linux/kdev_t.h. */
     private static final int MINOR_BITS = 20;
+    /** Inodes of block devices lie on a superblock without a device. */
+    private static final int PSEUDO_MAJOR = 0;
+
     /** {@code CPU:1 [LOST 12 EVENTS]}, or without the number where it is not known. */
     private static final Pattern LOST = Pattern.compile("\\[LOST (?:(\\d{1,18}) )?EVENTS\\]");
     /** What precedes, a process's name among it, is not looked at. */
@@ -166,6 +169,10 @@ public final class ErrorTrace implements AutoCloseable {
             long inode = Long.parseUnsignedLong(matcher.group(4), HEXADECIMAL);
             if (device.equals(superblock)) {
                 return Optional.of(new FailedWriteback(device, inode, atNanos));
+            }
+            if (device.major() != PSEUDO_MAJOR) {
+                // An inode of another filesystem that happens to have that number.
+                return Optional.empty();
             }
             return Optional.ofNullable(blockDevices.get(inode))
                     .map(hit -> new FailedWriteback(hit, FailedWriteback.NO_INODE, atNanos));

@@ -24,12 +24,14 @@ final class FailureNames implements AutoCloseable {
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final Consumer<List<FailedWriteback>> name;
+    private final Metrics metrics;
     private final ThreadPoolExecutor thread;
     private final List<FailedWriteback> waiting = new ArrayList<>();
 
     /** @param name called with what has come together since its last call */
     FailureNames(Device device, Consumer<List<FailedWriteback>> name, Metrics metrics) {
         this.name = name;
+        this.metrics = metrics;
         this.thread = new ThreadPoolExecutor(
                 1,
                 1,
@@ -50,7 +52,9 @@ final class FailureNames implements AutoCloseable {
 
     /** Returns at once. */
     synchronized void add(List<FailedWriteback> failures) {
-        failures.stream().limit(MOST_WAITING - waiting.size()).forEach(waiting::add);
+        int kept = Math.min(failures.size(), MOST_WAITING - waiting.size());
+        waiting.addAll(failures.subList(0, kept));
+        metrics.writebacksUnnamed(failures.size() - kept);
         thread.execute(this::nameWaiting);
     }
 

@@ -21,7 +21,7 @@ import java.util.Optional;
  * which nobody watched.
  *
  * <p>On disk: {@code <pool>/sentinel/{upper,work}}; mounted at {@code <state>/sentinel/<major:minor>}. Not thread-safe:
- * {@link WatchedSuperblock} guards it.
+ * {@link CurrentSentinel} guards it.
  */
 final class Sentinel implements AutoCloseable {
     private final VolatileOverlay overlay;

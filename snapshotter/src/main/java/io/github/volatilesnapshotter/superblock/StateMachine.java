@@ -132,6 +132,12 @@ final class StateMachine {
         settle("the write probe succeeds");
     }
 
+    /** It came back, and says nothing of the filesystem: what was known of it before holds. */
+    synchronized void probeUnasked() {
+        isHung = false;
+        settle("the write probe has come back");
+    }
+
     synchronized void probeFailed(Failure found) {
         failure = found;
         isHung = false;

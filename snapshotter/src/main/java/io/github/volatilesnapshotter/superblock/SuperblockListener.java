@@ -8,7 +8,7 @@ public interface SuperblockListener {
      * Ask every overlay on the superblock now. Called when an epoch begins, before the error is cleared, and again after: what failed
      * in between is in the overlays' samples and not in the new sentinel's.
      *
-     * @return false while what was found still waits to be recorded: the error must not be cleared yet
+     * @return whether what was found is recorded; until it is the error must not be cleared
      */
     boolean look(ErrorEpoch epoch);
 
@@ -17,6 +17,9 @@ public interface SuperblockListener {
      * a storm of errors only the first of them are given.
      */
     void damaged(List<FailedWriteback> failures);
+
+    /** The disk stores data again, and {@link #look} has said that something is not recorded: that is to be tried now. Returns at once. */
+    void storesData();
 
     /** The error is cleared and a new sentinel stands; whoever waits for that is let go after this returns. */
     void cleared(ErrorEpoch epoch);

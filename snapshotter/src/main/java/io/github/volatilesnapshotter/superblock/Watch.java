@@ -28,19 +28,14 @@ public final class Watch implements AutoCloseable {
 
     private static final int REHEARSALS = 300;
 
-    /** Lost events, or lines that are not known, are nothing too. */
-    private static final int MOST_EMPTY_READS = 100;
-
     private final WatchedSuperblock superblock;
     private final ErrorSignals signals;
     private final EventFd woken;
-    private final List<Fd> polled = new ArrayList<>();
     private final Runnable afterEachLook;
     private final Thread thread;
 
     private volatile boolean isClosed;
     private volatile long lastLookNanos = System.nanoTime();
-    private int emptyReads;
     private long lastProbeNanos = System.nanoTime();
 
     private Watch(WatchedSuperblock superblock, ErrorSignals signals, EventFd woken, Runnable afterEachLook) {
@@ -52,8 +47,6 @@ public final class Watch implements AutoCloseable {
                 .name("superblock-watch-" + superblock.device())
                 .daemon()
                 .unstarted(this::loop);
-        polled.add(woken.fd());
-        polled.addAll(signals.descriptors());
     }
 
     /**
@@ -65,7 +58,7 @@ public final class Watch implements AutoCloseable {
             throws SyscallException {
         EventFd woken = EventFd.create();
         Watch watch = new Watch(
-                superblock, ErrorSignals.open(superblock.pool(), superblock.mount(), metrics), woken, afterEachLook);
+                superblock, new ErrorSignals(superblock.pool(), superblock.mount(), metrics), woken, afterEachLook);
         superblock.setWake(watch::wake);
         return watch;
     }
@@ -94,12 +87,17 @@ public final class Watch implements AutoCloseable {
     @SuppressWarnings("CatchingUnchecked") // a watch that ended would be the worst that can happen
     private void loop() {
         goFirst();
-        rehearse();
+        boolean isRehearsed = false;
         while (!isClosed) {
             try {
+                if (!isRehearsed) {
+                    isRehearsed = true;
+                    rehearse();
+                }
+                long waitNanos = Math.min(superblock.nanosToNextLook(), nanosToNextProbe());
                 // Rounded up: a wait of 0 ms would turn again and again until it is time.
-                long waitMillis = TimeUnit.NANOSECONDS.toMillis(superblock.nanosToNextLook()) + 1;
-                List<Fd> readable = Poll.awaitReadable(polled, (int) Math.min(waitMillis, Integer.MAX_VALUE));
+                long waitMillis = TimeUnit.NANOSECONDS.toMillis(waitNanos) + 1;
+                List<Fd> readable = Poll.awaitReadable(polled(), (int) Math.min(waitMillis, Integer.MAX_VALUE));
                 if (!isClosed) {
                     look(readable);
                 }
@@ -110,6 +108,12 @@ public final class Watch implements AutoCloseable {
                         TimeUnit.MILLISECONDS.toNanos(superblock.settings().intervalMillis()));
             }
         }
+    }
+
+    private List<Fd> polled() {
+        List<Fd> polled = new ArrayList<>(signals.descriptors());
+        polled.add(woken.fd());
+        return polled;
     }
 
     /** While requests keep all processors busy, an error would else wait for its turn, longer than all the rest takes. */
@@ -136,52 +140,33 @@ public final class Watch implements AutoCloseable {
         if (readable.size() > (isWoken ? 1 : 0)) {
             // Before what was said is read: asking takes a microsecond, and reading as long as all that follows.
             superblock.ask();
-            listen();
+            listen(readable);
         }
+        signals.reopenIfDue();
         probeIfDue();
         superblock.look();
         afterEachLook.run();
         lastLookNanos = System.nanoTime();
     }
 
-    /** What can't be heard is no reason not to look: the sentinel and the write probe find the same. */
-    private void listen() {
-        try {
-            ErrorSignals.Said said = signals.read();
-            if (!said.failures().isEmpty()) {
-                superblock.writebackFailed(said.failures());
-            }
-            if (said.hasFileSystemError()) {
-                superblock.suspect();
-            }
-            boolean isNothing = said.failures().isEmpty() && !said.hasFileSystemError();
-            emptyReads = isNothing ? emptyReads + 1 : 0;
-            if (emptyReads >= MOST_EMPTY_READS) {
-                stopListening("readable " + emptyReads + " times with nothing to read");
-            }
-        } catch (SyscallException e) {
-            stopListening(e.toString());
+    private void listen(List<Fd> readable) {
+        ErrorSignals.Said said = signals.read(readable);
+        if (!said.failures().isEmpty()) {
+            superblock.writebackFailed(said.failures());
+        }
+        if (said.hasFileSystemError()) {
+            superblock.suspect();
         }
     }
 
-    /** Otherwise the watch would turn without end. */
-    private void stopListening(String cause) {
-        LOG.log(
-                ERROR,
-                "the kernel's signals are not listened to any more; the sentinel is asked at each interval",
-                "device",
-                superblock.device(),
-                "cause",
-                cause);
-        polled.retainAll(List.of(woken.fd()));
-        signals.close();
+    private long nanosToNextProbe() {
+        long intervalNanos = TimeUnit.MILLISECONDS.toNanos(superblock.settings().probeIntervalMillis());
+        return Math.max(0, lastProbeNanos + intervalNanos - System.nanoTime());
     }
 
     private void probeIfDue() {
-        long now = System.nanoTime();
-        if (now - lastProbeNanos
-                >= TimeUnit.MILLISECONDS.toNanos(superblock.settings().probeIntervalMillis())) {
-            lastProbeNanos = now;
+        if (nanosToNextProbe() == 0) {
+            lastProbeNanos = System.nanoTime();
             superblock.suspect();
         }
     }

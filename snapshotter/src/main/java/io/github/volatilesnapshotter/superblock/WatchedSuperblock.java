@@ -41,8 +41,8 @@ import org.jspecify.annotations.Nullable;
  *   <li>Both together are the superblock's {@link State} ({@link StateMachine}).
  * </ul>
  *
- * All methods may be called from any thread. Those that answer a request wait for the disk no longer than {@value #EPOCH_WAIT_MILLIS}
- * ms, but for what the calls of the kernel themselves take.
+ * All methods may be called from any thread. Those that answer a request each wait for the disk no longer than {@value
+ * #EPOCH_WAIT_MILLIS} ms, but for what the calls of the kernel themselves take.
  */
 public final class WatchedSuperblock implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(WatchedSuperblock.class.getName());
@@ -51,6 +51,10 @@ public final class WatchedSuperblock implements AutoCloseable {
     private static final int MAX_TRIES = 3;
 
     private static final long EPOCH_WAIT_MILLIS = 10_000;
+
+    /** The pace of a watch whose superblock is not healthy, if its interval is longer. */
+    private static final long SICK_LOOK_NANOS = TimeUnit.SECONDS.toNanos(1);
+
     private static final int TRACE_LEAD_MICROS = 2_000;
     private static final long TRACE_LEAD_NANOS = TimeUnit.MICROSECONDS.toNanos(TRACE_LEAD_MICROS);
 
@@ -177,6 +181,11 @@ public final class WatchedSuperblock implements AutoCloseable {
         return epochs.begun();
     }
 
+    /** What the latest epoch began with; EIO before the first. */
+    public Errno latestError() {
+        return epochs.latestError();
+    }
+
     public Device device() {
         return device;
     }
@@ -265,9 +274,19 @@ public final class WatchedSuperblock implements AutoCloseable {
         machine.tick();
     }
 
-    /** How long the watch may sleep, at most its interval. */
+    /** How long the watch may sleep: at most its interval, and not beyond what else time brings. */
     long nanosToNextLook() {
-        return Math.min(TimeUnit.MILLISECONDS.toNanos(settings.intervalMillis()), epochs.nanosToNextAttempt());
+        long waitNanos =
+                Math.min(TimeUnit.MILLISECONDS.toNanos(settings.intervalMillis()), epochs.nanosToNextAttempt());
+        State state = machine.state();
+        long probedNanos = probe.runningNanos();
+        if (probedNanos > 0 && state != State.HUNG) {
+            // Until the probe that is under way means a disk that hangs.
+            long timeoutNanos = TimeUnit.MILLISECONDS.toNanos(settings.probeTimeoutMillis());
+            waitNanos = Math.min(waitNanos, Math.max(0, timeoutNanos - probedNanos));
+        }
+        // A quiet time ends of itself.
+        return state == State.HEALTHY ? waitNanos : Math.min(waitNanos, SICK_LOOK_NANOS);
     }
 
     private void judgeProbe() {
@@ -282,25 +301,38 @@ public final class WatchedSuperblock implements AutoCloseable {
         }
         judgedProbe = latest.get().number();
         metrics.writeProbeTook(latest.get().tookNanos());
-        Optional<Failure> failure = latest.get().failure();
-        if (failure.isEmpty()) {
-            isGoneTold = false;
-            machine.probeSucceeded();
+        switch (latest.get().answer()) {
+            case ProbeAnswer.Takes _ -> {
+                isGoneTold = false;
+                machine.probeSucceeded();
+            }
+            case ProbeAnswer.Unasked(String why) -> {
+                LOG.log(WARNING, "the write probe could not be made", "device", device, "cause", why);
+                machine.probeUnasked();
+            }
+            case ProbeAnswer.Refused(Failure failure) -> {
+                machine.probeFailed(failure);
+                if (failure.isGone()) {
+                    tellGone(failure);
+                }
+            }
+        }
+    }
+
+    private void tellGone(Failure failure) {
+        SuperblockListener told = listener;
+        if (isGoneTold || told == null) {
             return;
         }
-        machine.probeFailed(failure.get());
-        SuperblockListener told = listener;
-        if (failure.get().isGone() && !isGoneTold && told != null) {
-            isGoneTold = true;
-            LOG.log(
-                    ERROR,
-                    "the filesystem has stopped: it must be unmounted with everything on it, checked and mounted again",
-                    "device",
-                    device,
-                    "reason",
-                    failure.get().reason());
-            told.gone(failure.get());
-        }
+        LOG.log(
+                ERROR,
+                "the filesystem has stopped: it must be unmounted with everything on it, checked and mounted again",
+                "device",
+                device,
+                "reason",
+                failure.reason());
+        told.gone(failure);
+        isGoneTold = true;
     }
 
     private void name(List<FailedWriteback> failures) {
@@ -335,6 +367,7 @@ public final class WatchedSuperblock implements AutoCloseable {
      * @throws SuperblockUnavailableException if errors keep coming
      */
     public Witness openWitness() throws SyscallException, SuperblockUnavailableException {
+        long deadlineNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(EPOCH_WAIT_MILLIS);
         for (int tries = 0; tries < MAX_TRIES; tries++) {
             long begun = epochs.begun();
             Fd directory = Fd.openDirectory(pool);
@@ -344,10 +377,15 @@ public final class WatchedSuperblock implements AutoCloseable {
             }
             directory.close();
             epochs.notice();
-            var _ = epochs.awaitClean(EPOCH_WAIT_MILLIS);
+            awaitClean(deadlineNanos);
         }
+        Errno errno = epochs.latestError();
         throw new SuperblockUnavailableException(
-                "writeback errors on device " + device + " keep coming", device, Errno.EIO, null);
+                "writeback errors on device " + device + " keep coming (" + errno.name() + ")", device, errno, null);
+    }
+
+    private void awaitClean(long deadlineNanos) {
+        var _ = epochs.awaitClean(TimeUnit.NANOSECONDS.toMillis(Math.max(0, deadlineNanos - System.nanoTime())));
     }
 
     /**
@@ -419,6 +457,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     public VolatileOverlay mountVolatile(OverlayLayers layers, Path target)
             throws SyscallException, SuperblockUnavailableException {
         SyscallException refused = null;
+        long deadlineNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(EPOCH_WAIT_MILLIS);
         for (int tries = 0; tries < MAX_TRIES; tries++) {
             try {
                 mounter.mount(layers, true, target);
@@ -435,12 +474,14 @@ public final class WatchedSuperblock implements AutoCloseable {
                 suspect();
                 throw refused;
             }
-            var _ = epochs.awaitClean(EPOCH_WAIT_MILLIS);
+            awaitClean(deadlineNanos);
         }
+        Errno errno = epochs.latestError();
         throw new SuperblockUnavailableException(
-                "volatile mount refused " + MAX_TRIES + " times: unseen writeback error on device " + device,
+                "volatile mount refused " + MAX_TRIES + " times: unseen writeback error on device " + device + " ("
+                        + errno.name() + ")",
                 device,
-                Errno.EIO,
+                errno,
                 refused);
     }
 

@@ -6,6 +6,7 @@ import io.github.volatilesnapshotter.linux.DirectRead;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.linux.Stat;
 import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.linux.Xattr;
@@ -26,7 +27,8 @@ import java.util.function.Supplier;
  * is read past the cache before. That it can't be read is no failure of writing; and a write in its place could itself be the writeback
  * error that poisons everything.
  *
- * <p>If it fails, the superblock's own options say why, where they can. One thread at a time.
+ * <p>If it fails, the superblock's own options say why, where they can. Only what proves that the filesystem has stopped writing makes it
+ * gone, which condemns all that was being written on it: an error that may pass makes it failed. One thread at a time.
  */
 final class WriteAttempt implements WriteProbe.Attempt {
     private static final System.Logger LOG = System.getLogger(WriteAttempt.class.getName());
@@ -52,7 +54,7 @@ final class WriteAttempt implements WriteProbe.Attempt {
     }
 
     @Override
-    public Optional<Failure> run() {
+    public ProbeAnswer run() {
         try {
             if (opened.isEmpty()) {
                 opened = Optional.of(Fd.openReadWrite(file));
@@ -62,9 +64,9 @@ final class WriteAttempt implements WriteProbe.Attempt {
             // The same value again would be no change: ext4 compares.
             byte[] value = ByteBuffer.allocate(Long.BYTES).putLong(attempts).array();
             Xattr.set(opened.get(), ATTRIBUTE, value);
-            return Optional.empty();
+            return new ProbeAnswer.Takes();
         } catch (SyscallException e) {
-            return judge(e.errno());
+            return judge(e);
         }
     }
 
@@ -83,30 +85,62 @@ final class WriteAttempt implements WriteProbe.Attempt {
         }
     }
 
-    private Optional<Failure> judge(Errno errno) {
-        if (errno.is(Errno.ENOSPC) || errno.is(Errno.EDQUOT) || errno.is(Errno.EMFILE) || errno.is(Errno.ENFILE)) {
+    private ProbeAnswer judge(SyscallException refused) {
+        Errno errno = refused.errno();
+        if (errno.is(Errno.ENOSPC) || errno.is(Errno.EDQUOT)) {
             // Full is not broken.
-            return Optional.empty();
+            return new ProbeAnswer.Takes();
+        }
+        if (errno.isShortage()) {
+            return new ProbeAnswer.Unasked(refused.toString());
         }
         List<String> options = options();
         if (options.contains("shutdown")) {
-            return Optional.of(new Failure("the filesystem is shut down (" + errno.name() + ")", errno, true));
+            return gone("the filesystem is shut down", errno);
         }
         if (options.contains("emergency_ro")) {
-            return Optional.of(new Failure(
-                    "the filesystem has turned itself read-only (emergency_ro, " + errno.name() + ")", errno, true));
+            return gone("the filesystem has turned itself read-only (emergency_ro)", errno);
         }
-        if (!errno.is(Errno.EROFS)) {
-            return Optional.of(new Failure("the write probe is answered " + errno.name(), errno, true));
+        if (errno.is(Errno.EROFS)) {
+            // While our file is open for writing the kernel refuses an operator's remount (EBUSY): then btrfs, or ext4
+            // before Linux 6.15, has done it itself. ext4's count knows it too.
+            boolean isItsOwnDoing = opened.isPresent() || fileSystemErrors.get().orElse(0) > errorsAtStart;
+            return isItsOwnDoing
+                    ? gone("the filesystem has turned itself read-only", errno)
+                    : refused("the filesystem is read-only", errno);
         }
-        // While our file is open for writing the kernel refuses an operator's remount (EBUSY): then btrfs, or ext4
-        // before
-        // Linux 6.15, has done it itself. ext4's count knows it too.
-        boolean isItsOwnDoing = opened.isPresent() || fileSystemErrors.get().orElse(0) > errorsAtStart;
-        return Optional.of(
-                isItsOwnDoing
-                        ? new Failure("the filesystem has turned itself read-only (" + errno.name() + ")", errno, true)
-                        : new Failure("the filesystem is read-only (" + errno.name() + ")", errno, false));
+        return isShutDownUntold()
+                ? gone("the filesystem is shut down", errno)
+                : refused("the write probe is refused", errno);
+    }
+
+    /**
+     * Whether the filesystem was shut down, where no option tells. One block of metadata that can't be read, now or for ever, is answered EIO
+     * too, and nothing is lost by it. But what needs nothing from the disk fails only after a shutdown: the attributes of an open file on
+     * xfs (xfs_vn_getattr), and the fsync of one on ext4 before Linux 6.15 (ext4_sync_file asks for a shutdown first).
+     */
+    private boolean isShutDownUntold() {
+        if (opened.isEmpty()) {
+            return false;
+        }
+        try {
+            Stat _ = Stat.of(opened.get());
+            boolean isExt4 = fileSystemErrors.get().isPresent();
+            if (isExt4) {
+                Sync.fsync(opened.get());
+            }
+            return false;
+        } catch (SyscallException e) {
+            return true;
+        }
+    }
+
+    private static ProbeAnswer gone(String reason, Errno errno) {
+        return new ProbeAnswer.Refused(new Failure(reason + " (" + errno.name() + ")", errno, true));
+    }
+
+    private static ProbeAnswer refused(String reason, Errno errno) {
+        return new ProbeAnswer.Refused(new Failure(reason + " (" + errno.name() + ")", errno, false));
     }
 
     /** Of the superblock; none where even asking fails, as on xfs that was shut down. */

@@ -19,8 +19,8 @@ final class WriteProbe implements AutoCloseable {
     /** What is tried; called on the probe's thread. */
     @FunctionalInterface
     interface Attempt {
-        /** Empty if all is well; must not throw. */
-        Optional<Failure> run();
+        /** Takes as long as the disk does. */
+        ProbeAnswer run();
 
         /** There will be no more attempts. */
         default void end() {}
@@ -31,7 +31,7 @@ final class WriteProbe implements AutoCloseable {
      *
      * @param number counts the attempts, from 1
      */
-    record Outcome(long number, Optional<Failure> failure, long tookNanos) {}
+    record Outcome(long number, ProbeAnswer answer, long tookNanos) {}
 
     private static final System.Logger LOG = System.getLogger(WriteProbe.class.getName());
 
@@ -92,12 +92,12 @@ final class WriteProbe implements AutoCloseable {
 
     private void loop() {
         while (awaitWish()) {
-            Optional<Failure> failure = tried();
+            ProbeAnswer answer = tried();
             lock.lock();
             try {
                 isRunning = false;
                 long number = latest.map(Outcome::number).orElse(0L) + 1;
-                latest = Optional.of(new Outcome(number, failure, System.nanoTime() - begunNanos));
+                latest = Optional.of(new Outcome(number, answer, System.nanoTime() - begunNanos));
             } finally {
                 lock.unlock();
             }
@@ -107,12 +107,13 @@ final class WriteProbe implements AutoCloseable {
     }
 
     /** A fault of ours is no failure of the disk, and must not end the probe, which would look like a disk that hangs. */
-    private Optional<Failure> tried() {
+    @SuppressWarnings("CatchingUnchecked") // whatever it is
+    private ProbeAnswer tried() {
         try {
             return attempt.run();
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             LOG.log(WARNING, "a write probe could not be made", "failure", e);
-            return Optional.empty();
+            return new ProbeAnswer.Unasked(e.toString());
         }
     }
 

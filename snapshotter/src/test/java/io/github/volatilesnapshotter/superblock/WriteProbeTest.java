@@ -4,7 +4,6 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.linux.Errno;
-import java.util.Optional;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.AfterEach;
@@ -14,10 +13,10 @@ class WriteProbeTest {
     private final Semaphore disk = new Semaphore(0);
     private final AtomicInteger ended = new AtomicInteger();
     private final AtomicInteger attempts = new AtomicInteger();
-    private Optional<Failure> answer = Optional.empty();
+    private ProbeAnswer answer = new ProbeAnswer.Takes();
     private final WriteProbe probe = new WriteProbe("probe-test", this::attempt, ended::incrementAndGet);
 
-    private Optional<Failure> attempt() {
+    private ProbeAnswer attempt() {
         attempts.incrementAndGet();
         disk.acquireUninterruptibly();
         return answer;
@@ -58,16 +57,16 @@ class WriteProbeTest {
     @Test
     void what_was_found_is_kept_until_the_next_attempt() {
         Failure failure = new Failure("read-only", Errno.EROFS, false);
-        answer = Optional.of(failure);
+        answer = new ProbeAnswer.Refused(failure);
         disk.release(2);
         probe.start();
         probe.request();
         await().until(() -> ended.get() == 1);
-        assertThat(probe.latest().orElseThrow().failure()).contains(failure);
+        assertThat(probe.latest().orElseThrow().answer()).isEqualTo(new ProbeAnswer.Refused(failure));
 
-        answer = Optional.empty();
+        answer = new ProbeAnswer.Takes();
         probe.request();
         await().until(() -> ended.get() == 2);
-        assertThat(probe.latest().orElseThrow().failure()).isEmpty();
+        assertThat(probe.latest().orElseThrow().answer()).isEqualTo(new ProbeAnswer.Takes());
     }
 }
