@@ -160,8 +160,7 @@ public final class Watch implements AutoCloseable {
     }
 
     private long nanosToNextProbe() {
-        long intervalNanos = TimeUnit.MILLISECONDS.toNanos(superblock.settings().probeIntervalMillis());
-        return Math.max(0, lastProbeNanos + intervalNanos - System.nanoTime());
+        return Math.max(0, lastProbeNanos + superblock.probeIntervalNanos() - System.nanoTime());
     }
 
     private void probeIfDue() {

@@ -76,6 +76,7 @@ public final class WatchedSuperblock implements AutoCloseable {
     /** Written by the watch's thread only. */
     private long judgedProbe;
 
+    private boolean isProbeRefused;
     private boolean isGoneTold;
 
     private WatchedSuperblock(
@@ -289,6 +290,13 @@ public final class WatchedSuperblock implements AutoCloseable {
         return state == State.HEALTHY ? waitNanos : Math.min(waitNanos, SICK_LOOK_NANOS);
     }
 
+    /** From one write probe to the next that nobody asks for. */
+    long probeIntervalNanos() {
+        long intervalNanos = TimeUnit.MILLISECONDS.toNanos(settings.probeIntervalMillis());
+        // What was refused may pass, or turn out to be the end of the filesystem.
+        return isProbeRefused ? Math.min(intervalNanos, SICK_LOOK_NANOS) : intervalNanos;
+    }
+
     private void judgeProbe() {
         long runningMillis = TimeUnit.NANOSECONDS.toMillis(probe.runningNanos());
         if (runningMillis >= settings.probeTimeoutMillis()) {
@@ -303,6 +311,7 @@ public final class WatchedSuperblock implements AutoCloseable {
         metrics.writeProbeTook(latest.get().tookNanos());
         switch (latest.get().answer()) {
             case ProbeAnswer.Takes _ -> {
+                isProbeRefused = false;
                 isGoneTold = false;
                 machine.probeSucceeded();
             }
@@ -311,6 +320,7 @@ public final class WatchedSuperblock implements AutoCloseable {
                 machine.probeUnasked();
             }
             case ProbeAnswer.Refused(Failure failure) -> {
+                isProbeRefused = true;
                 machine.probeFailed(failure);
                 if (failure.isGone()) {
                     tellGone(failure);
