@@ -155,6 +155,8 @@ class MetricsTest {
         metrics.kill(KillOutcome.SENT);
         metrics.superblockState("7:0", "healthy", () -> true);
         metrics.errorTrace(() -> true);
+        metrics.openEpoch(() -> 0);
+        metrics.poisonUnrecorded(() -> 0);
         metrics.lastLook(() -> 0);
     }
 }
