@@ -17,7 +17,9 @@ public final class ContainerdVolatileGrpc {
     private ContainerdVolatileGrpc() {}
 
     public static void main(String[] arguments) {
-        System.exit(program().run(arguments));
+        int exitCode = program().run(arguments);
+        StandardErrorLog.flush();
+        System.exit(exitCode);
     }
 
     static Program program() {
@@ -120,6 +122,7 @@ public final class ContainerdVolatileGrpc {
             log.log(Level.ERROR, "stopped, but not cleanly", "failure", e);
             exitCode = ExitCode.FAILED;
         }
+        StandardErrorLog.flush();
         Runtime.getRuntime().halt(exitCode);
     }
 }

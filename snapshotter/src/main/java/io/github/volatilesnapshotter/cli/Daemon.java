@@ -174,6 +174,8 @@ final class Daemon {
         EventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
         started("event loops", () -> stopEventLoops(eventLoops));
         Metrics metrics = result(metricsToCome);
+        metrics.queueLength("log", StandardErrorLog::waiting);
+        metrics.logLinesDropped(StandardErrorLog::dropped);
         // Before the snapshotter changes anything: a port may be taken.
         if (config.metrics().address().isPresent()) {
             MetricsEndpoint endpoint =

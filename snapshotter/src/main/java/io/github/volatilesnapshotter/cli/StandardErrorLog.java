@@ -2,21 +2,25 @@ package io.github.volatilesnapshotter.cli;
 
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
-import java.io.IOException;
-import java.io.OutputStream;
 import java.lang.System.Logger.Level;
-import java.nio.charset.StandardCharsets;
-import java.util.logging.ErrorManager;
 import java.util.logging.Handler;
 import java.util.logging.LogManager;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
 
 /**
- * Sends every logger of the process, the libraries' included, to standard error as {@link JsonLines}. Each line is one write, so that
- * lines of several threads never mix.
+ * Sends every logger of the process, the libraries' included, to standard error as {@link JsonLines}. Nobody who logs waits for whoever
+ * reads them ({@link LineQueue}).
  */
 final class StandardErrorLog {
+    /** Some thousand lines: what one error on a thousand snapshots has to say. */
+    private static final long MOST_WAITING_BYTES = 2L << 20;
+
+    private static final long FLUSH_MILLIS = 1_000;
+
+    private static final LineQueue LINES =
+            new LineQueue(new FileOutputStream(FileDescriptor.err), MOST_WAITING_BYTES, StandardErrorLog::droppedLine);
+
     // Held here, because java.util.logging holds loggers weakly and would forget their levels.
     private static final Logger ROOT_LOGGER;
     private static final Logger NETTY;
@@ -56,7 +60,31 @@ final class StandardErrorLog {
         // A warning with a stack trace for every frame that comes after a refusal, for example of a request that is too
         // large.
         GRPC_STREAMS.setLevel(java.util.logging.Level.SEVERE);
-        ROOT_LOGGER.addHandler(new LineHandler(new FileOutputStream(FileDescriptor.err)));
+        ROOT_LOGGER.addHandler(new LineHandler());
+        LINES.start("log");
+    }
+
+    /** Waits until everything is written that was logged so far, at most {@value #FLUSH_MILLIS} ms. To be called before the process ends. */
+    static void flush() {
+        boolean _ = LINES.flush(FLUSH_MILLIS);
+    }
+
+    /** Lines that are not written yet. */
+    static int waiting() {
+        return LINES.waiting();
+    }
+
+    /** Lines that were dropped because standard error was not read. */
+    static long dropped() {
+        return LINES.dropped();
+    }
+
+    private static String droppedLine(long lines) {
+        LogRecord record = new LogRecord(
+                java.util.logging.Level.WARNING, "log lines were dropped: standard error was not read for a while");
+        record.setLoggerName(StandardErrorLog.class.getName());
+        record.setParameters(new Object[] {"lines", lines});
+        return new JsonLines().format(record);
     }
 
     /**
@@ -72,22 +100,14 @@ final class StandardErrorLog {
     }
 
     private static final class LineHandler extends Handler {
-        private final OutputStream out;
-
-        LineHandler(OutputStream out) {
-            this.out = out;
+        LineHandler() {
             setFormatter(new JsonLines());
         }
 
         @Override
         public void publish(LogRecord record) {
-            if (!isLoggable(record)) {
-                return;
-            }
-            try {
-                out.write(getFormatter().format(record).getBytes(StandardCharsets.UTF_8));
-            } catch (IOException e) {
-                reportError("standard error cannot be written", e, ErrorManager.WRITE_FAILURE);
+            if (isLoggable(record)) {
+                LINES.add(getFormatter().format(record));
             }
         }
 

@@ -39,7 +39,9 @@ public final class Volatilectl {
 
     public static void main(String[] arguments) {
         StandardErrorLog.install(System.Logger.Level.WARNING);
-        System.exit(program().run(arguments));
+        int exitCode = program().run(arguments);
+        StandardErrorLog.flush();
+        System.exit(exitCode);
     }
 
     static Program program() {

@@ -55,6 +55,7 @@ enum Metric {
             "metadata.writable",
             "1 while metadata can be changed, 0 while it is written anew after a failure"),
     REBUILDS(Type.COUNTER, "metadata.rebuilds", "Attempts to write all metadata anew, by outcome", "outcome"),
+    LOG_DROPPED(Type.COUNTER, "log.lines.dropped", "Lines of the log that nobody read in time"),
     LOCK_TIMEOUTS(Type.COUNTER, "lock.timeouts", "Waits for a snapshot's lock that reached their bound"),
     KILLS(Type.COUNTER, "kills", "Kills of containers on a poisoned snapshot, by outcome", "outcome"),
 

@@ -1,6 +1,7 @@
 package io.github.volatilesnapshotter.metrics;
 
 import io.micrometer.core.instrument.Counter;
+import io.micrometer.core.instrument.FunctionCounter;
 import io.micrometer.core.instrument.Gauge;
 import io.micrometer.core.instrument.Tag;
 import io.micrometer.core.instrument.Timer;
@@ -14,6 +15,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What the daemon counts and measures. Every method may be called from any thread, costs well under a microsecond and never
@@ -91,6 +93,10 @@ public final class Metrics implements AutoCloseable {
     private final Counter unseenErrors = counter(Metric.UNSEEN_ERRORS, List.of());
     private final Counter placedElsewhere = counter(Metric.PLACED_ELSEWHERE, List.of());
     private final Counter failedWritebacks = counter(Metric.FAILED_WRITEBACKS, List.of());
+    /** Held here, because a counter of this kind holds it weakly. */
+    @SuppressWarnings("unused")
+    private volatile @Nullable Supplier<Number> droppedLines;
+
     private final Counter clearingFailures = counter(Metric.CLEARING_FAILURES, List.of());
     private final Counter unnamedWritebacks = counter(Metric.UNNAMED_WRITEBACKS, List.of());
     private final Counter traceEventsLost = counter(Metric.TRACE_LOST, List.of());
@@ -270,6 +276,15 @@ public final class Metrics implements AutoCloseable {
     /** Shows whether the kernel's trace of writeback errors is read; called from the scraping thread. */
     public void errorTrace(BooleanSupplier isRead) {
         gauge(Metric.TRACE, List.of(), () -> isRead.getAsBoolean() ? 1 : 0);
+    }
+
+    /** Shows how many lines of the log were dropped so far; called from the scraping thread. */
+    public void logLinesDropped(Supplier<Number> lines) {
+        droppedLines = lines;
+        FunctionCounter.builder(
+                        Metric.LOG_DROPPED.id, lines, supplier -> supplier.get().doubleValue())
+                .description(Metric.LOG_DROPPED.description)
+                .register(registry);
     }
 
     /** The kernel's trace named this many inodes whose writeback failed. */

@@ -156,6 +156,7 @@ class MetricsTest {
         metrics.superblockState("7:0", "healthy", () -> true);
         metrics.errorTrace(() -> true);
         metrics.openEpoch(() -> 0);
+        metrics.logLinesDropped(() -> 0);
         metrics.poisonUnrecorded(() -> 0);
         metrics.lastLook(() -> 0);
     }

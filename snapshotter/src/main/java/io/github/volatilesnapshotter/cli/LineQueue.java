@@ -1,0 +1,162 @@
+package io.github.volatilesnapshotter.cli;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.LongFunction;
+
+/**
+ * Lines on their way to a stream, which a thread of its own writes: whoever has something to log waits for nobody, and not for a reader
+ * that has stopped reading, say a journal on the disk that hangs. What the bound of the queue has no room for is dropped and counted, and a
+ * line says so in its place. Each line is one write, in the order in which they came.
+ *
+ * <p>Any thread. Lines that wait are lost with a process that is killed.
+ */
+final class LineQueue {
+    private final OutputStream out;
+    private final long mostBytes;
+    private final LongFunction<String> droppedLine;
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+
+    /** Guarded by {@link #lock}, as what follows. */
+    private final Deque<byte[]> waiting = new ArrayDeque<>();
+
+    private long waitingBytes;
+    private boolean isWriting;
+    private long droppedSinceSaid;
+    private long dropped;
+
+    /**
+     * Nothing is written before {@link #start}.
+     *
+     * @param mostBytes of the lines that wait
+     * @param droppedLine what is written where so many lines were dropped
+     */
+    LineQueue(OutputStream out, long mostBytes, LongFunction<String> droppedLine) {
+        this.out = out;
+        this.mostBytes = mostBytes;
+        this.droppedLine = droppedLine;
+    }
+
+    void start(String name) {
+        Thread.ofPlatform().name(name).daemon().start(this::write);
+    }
+
+    /** Returns at once. */
+    void add(String line) {
+        byte[] bytes = line.getBytes(StandardCharsets.UTF_8);
+        lock.lock();
+        try {
+            if (waitingBytes + bytes.length > mostBytes) {
+                dropped++;
+                droppedSinceSaid++;
+                return;
+            }
+            if (droppedSinceSaid > 0) {
+                enqueue(droppedLine.apply(droppedSinceSaid).getBytes(StandardCharsets.UTF_8));
+                droppedSinceSaid = 0;
+            }
+            enqueue(bytes);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void enqueue(byte[] bytes) {
+        waiting.addLast(bytes);
+        waitingBytes += bytes.length;
+        changed.signalAll();
+    }
+
+    /** Waits until all lines so far are written, and no longer than the time. */
+    boolean flush(long timeoutMillis) {
+        long leftNanos = TimeUnit.MILLISECONDS.toNanos(timeoutMillis);
+        lock.lock();
+        try {
+            while ((isWriting || !waiting.isEmpty()) && leftNanos > 0) {
+                leftNanos = changed.awaitNanos(leftNanos);
+            }
+            return !isWriting && waiting.isEmpty();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return false;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    int waiting() {
+        lock.lock();
+        try {
+            return waiting.size();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Lines that were dropped so far. */
+    long dropped() {
+        lock.lock();
+        try {
+            return dropped;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void write() {
+        try {
+            while (true) {
+                byte[] line = take();
+                try {
+                    out.write(line);
+                } catch (IOException e) {
+                    // Nobody reads, and there is nowhere to say so.
+                    countLost();
+                }
+                written(line.length);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private byte[] take() throws InterruptedException {
+        lock.lock();
+        try {
+            while (waiting.isEmpty()) {
+                changed.await();
+            }
+            isWriting = true;
+            return waiting.removeFirst();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void countLost() {
+        lock.lock();
+        try {
+            dropped++;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void written(int bytes) {
+        lock.lock();
+        try {
+            isWriting = false;
+            waitingBytes -= bytes;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+}
