@@ -10,7 +10,10 @@ import static org.awaitility.Awaitility.await;
 import io.github.volatilesnapshotter.lab.Disk.FileSystem;
 import io.github.volatilesnapshotter.lab.FuseDisk.Blocks;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -23,6 +26,10 @@ import org.junit.jupiter.api.Test;
 
 class FuseDiskTest extends DiskKit<FuseDisk> {
     private static final Duration DELAY = Duration.ofMillis(300);
+    // Beyond every bound here.
+    private static final Duration LONG_DELAY = Duration.ofSeconds(60);
+    // Of a directory, for blocks of its own.
+    private static final int ENTRIES = 1_000;
     // Long enough for a thread that does not wait for the disk to be done.
     private static final Duration MOMENT = Duration.ofMillis(300);
 
@@ -128,6 +135,97 @@ class FuseDiskTest extends DiskKit<FuseDisk> {
     }
 
     @Test
+    void reads_of_metadata_fail_while_those_of_data_go_on() throws IOException {
+        Path directory = directoryWithBlocksOfItsOwn();
+        byte[] content = storedContent();
+        // Where its data lies is in memory as long as it is open.
+        try (FileChannel opened = FileChannel.open(file("stored"), StandardOpenOption.READ)) {
+            disk.failReads(Blocks.METADATA);
+
+            awaitThatItCanNotBeRead(directory);
+
+            if (fileSystem != FileSystem.BTRFS) {
+                // btrfs reads checksums with the data.
+                assertThat(read(opened)).isEqualTo(content);
+            }
+        }
+        disk.heal();
+        assertThat(entries(directory)).isEqualTo(ENTRIES);
+        assertThat(file("stored")).hasBinaryContent(content);
+    }
+
+    @Test
+    void reads_of_data_fail_while_those_of_metadata_go_on() throws IOException {
+        Path directory = directoryWithBlocksOfItsOwn();
+        storedContent();
+        disk.failReads(Blocks.DATA);
+
+        disk.dropCaches();
+
+        assertThat(entries(directory)).isEqualTo(ENTRIES);
+        assertIoError(() -> Files.readAllBytes(file("stored")));
+    }
+
+    @Test
+    void all_reads_fail() throws IOException {
+        Path directory = directoryWithBlocksOfItsOwn();
+        byte[] content = storedContent();
+        try (FileChannel opened = FileChannel.open(file("stored"), StandardOpenOption.READ)) {
+            disk.failReads(Blocks.ALL);
+
+            awaitThatItCanNotBeRead(directory);
+
+            assertIoError(() -> read(opened));
+        }
+        disk.heal();
+        assertThat(entries(directory)).isEqualTo(ENTRIES);
+        assertThat(file("stored")).hasBinaryContent(content);
+    }
+
+    private Path directoryWithBlocksOfItsOwn() throws IOException {
+        Path directory = Files.createDirectory(file("directory"));
+        for (int number = 0; number < ENTRIES; number++) {
+            Files.createFile(directory.resolve("an entry with a name of some length " + number));
+        }
+        disk.syncfs();
+        return directory;
+    }
+
+    private byte[] storedContent() throws IOException {
+        writeDirty(file("stored"), FILE_BYTES);
+        fsync(file("stored"));
+        return Files.readAllBytes(file("stored"));
+    }
+
+    /** Metadata has caches of its own, of which some let go only after several times. */
+    private void awaitThatItCanNotBeRead(Path directory) {
+        await().atMost(BOUND).untilAsserted(() -> {
+            disk.dropCaches();
+            assertIoError(() -> entries(directory));
+        });
+    }
+
+    private static int entries(Path directory) throws IOException {
+        int entries = 0;
+        try (DirectoryStream<Path> all = Files.newDirectoryStream(directory)) {
+            for (Path _ : all) {
+                entries++;
+            }
+        } catch (DirectoryIteratorException e) {
+            throw e.getCause();
+        }
+        return entries;
+    }
+
+    private static byte[] read(FileChannel channel) throws IOException {
+        ByteBuffer content = ByteBuffer.allocate(FILE_BYTES);
+        while (content.hasRemaining() && channel.read(content, content.position()) > 0) {
+            // Until there is no more.
+        }
+        return content.array();
+    }
+
+    @Test
     void a_slow_disk_is_seen_in_the_time_of_an_fsync() throws IOException {
         disk.delayWrites(DELAY);
         writeDirty(file("slow"), FILE_BYTES);
@@ -136,6 +234,38 @@ class FuseDiskTest extends DiskKit<FuseDisk> {
         fsync(file("slow"));
 
         assertThat(Duration.ofNanos(System.nanoTime() - before)).isGreaterThan(DELAY);
+    }
+
+    @Test
+    void a_disk_that_is_slow_altogether_is_seen_in_the_time_of_a_read_too() throws IOException {
+        byte[] content = storedContent();
+        disk.delay(DELAY);
+        disk.dropCaches();
+        long before = System.nanoTime();
+
+        assertThat(file("stored")).hasBinaryContent(content);
+
+        long read = System.nanoTime();
+        assertThat(Duration.ofNanos(read - before)).isGreaterThan(DELAY);
+        writeAndFsync("slow");
+        assertThat(Duration.ofNanos(System.nanoTime() - read)).isGreaterThan(DELAY);
+    }
+
+    @Test
+    void reads_go_on_while_writes_are_slow_which_ends_at_once_when_it_heals() throws Exception {
+        byte[] content = storedContent();
+        disk.dropCaches();
+        disk.delayWrites(LONG_DELAY);
+        CompletableFuture<Void> stored = inAThread(() -> writeAndFsync("waits"));
+        assertWaits(stored);
+
+        CompletableFuture<Void> read =
+                inAThread(() -> assertThat(file("stored")).hasBinaryContent(content));
+
+        assertThat(read).succeedsWithin(BOUND);
+        assertThat(stored).isNotDone();
+        disk.heal();
+        assertThat(stored).succeedsWithin(BOUND);
     }
 
     @Test
