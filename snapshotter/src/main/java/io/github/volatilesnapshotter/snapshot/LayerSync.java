@@ -164,7 +164,11 @@ final class LayerSync implements AutoCloseable {
      * same parent.
      */
     private void removeIdleWhiteouts(Layer layer) throws SyscallException {
-        int removed = Whiteouts.removeIdle(layout.upper(layer.id()), layer.lower());
+        int removed = Whiteouts.removeIdle(
+                layout.upper(layer.id()),
+                layer.lower(),
+                layout.notedTimes(layer.id()),
+                CrashPoint.WHITEOUT_REMOVED::reached);
         if (removed > 0) {
             LOG.log(INFO, "removed whiteouts that hide nothing", "key", layer.key(), "count", removed);
         }
