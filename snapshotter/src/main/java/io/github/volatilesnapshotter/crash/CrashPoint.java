@@ -26,6 +26,8 @@ public enum CrashPoint {
     /** New labels are written. */
     UPDATE_RECORDED,
 
+    /** A whiteout that hides nothing is gone from what becomes a layer; the time of its directory is not restored. */
+    WHITEOUT_REMOVED,
     /** The mark of a layer is there under another name. */
     MARK_DRAFTED,
     /** What becomes a layer is on disk, and so is its mark under another name. */

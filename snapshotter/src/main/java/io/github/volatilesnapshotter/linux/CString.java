@@ -53,6 +53,21 @@ final class CString {
         return new CString(segment.asSlice(offset, end + 1 - offset).toArray(ValueLayout.JAVA_BYTE));
     }
 
+    /** This string with the bytes behind it, which hold no NUL. */
+    CString append(byte[] bytes) {
+        byte[] both = Arrays.copyOf(terminated, lengthBytes() + bytes.length);
+        System.arraycopy(bytes, 0, both, lengthBytes(), bytes.length);
+        return ofBytes(both);
+    }
+
+    /** What comes behind the beginning, which must be this string's. */
+    byte[] after(CString beginning) {
+        if (!Arrays.equals(terminated, 0, beginning.lengthBytes(), beginning.terminated, 0, beginning.lengthBytes())) {
+            throw new IllegalArgumentException(this + " does not begin with " + beginning);
+        }
+        return Arrays.copyOfRange(terminated, beginning.lengthBytes(), lengthBytes());
+    }
+
     MemorySegment in(Arena arena) {
         return arena.allocateFrom(ValueLayout.JAVA_BYTE, terminated);
     }

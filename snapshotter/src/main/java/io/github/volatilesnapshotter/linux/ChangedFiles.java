@@ -1,77 +1,75 @@
 package io.github.volatilesnapshotter.linux;
 
 import java.nio.file.Path;
-import java.util.concurrent.CancellationException;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Has those regular files of a directory tree written back that were changed lately, a bounded number of entries at a time: a stat for
- * each entry, and an open for each changed file.
+ * Has those regular files of a directory tree written back that were changed lately, a bounded number of steps at a time: a stat for
+ * each entry, and an open for each changed file. A look goes on where the one before has ended: what was seen by that one costs nothing
+ * but an open for each directory above. Between two looks nothing is held open. Not thread-safe.
  */
 public final class ChangedFiles {
-    private ChangedFiles() {}
+    private final Path root;
+    /** Where the last look has ended; null at the begin of the tree. */
+    private TreeWalk.@Nullable Place place;
+
+    public ChangedFiles(Path root) {
+        this.root = root;
+    }
 
     /**
      * What one look did.
      *
-     * @param entries from the begin of the tree to where the look ended
-     * @param isWhole it ended at the end of the tree
+     * @param entries that were seen
+     * @param isWhole it ended at the end of the tree: the next one begins anew
      * @param files that were changed, and whose writeback was begun
      * @param bytes their sizes
      */
     public record Look(long entries, boolean isWhole, long files, long bytes) {}
 
+    /** Whether the next look begins at the begin of the tree. */
+    public boolean isAtBegin() {
+        return place == null;
+    }
+
     /**
-     * Begins to write back what was changed and waits for none of it, but for room in the device's queue. What is not found because the
-     * tree changes meanwhile is found by a later look.
+     * Begins to write back what was changed and waits for none of it, but for room in the device's queue. What is not found because
+     * directories are moved meanwhile is left to whoever syncs the tree. Goes on by one step at least, and begins anew after a failure.
      *
      * @param sinceNanos files whose ctime is older are left alone; nanoseconds since 1970
-     * @param skip entries at the begin of the tree that an earlier look has seen
      * @param mostEntries after which the look ends
      * @param deadlineNanos as {@link System#nanoTime}, after which it ends too
      */
-    public static Look startWriteback(Path root, long sinceNanos, long skip, long mostEntries, long deadlineNanos)
-            throws SyscallException {
-        Visit visit = new Visit(sinceNanos, skip, skip + mostEntries, deadlineNanos);
+    public Look startWriteback(long sinceNanos, long mostEntries, long deadlineNanos) throws SyscallException {
+        TreeWalk.Place from = place;
+        place = null;
+        Visit visit = new Visit(sinceNanos);
         try (DetachedView view = DetachedView.of(root)) {
-            TreeWalk.walk(view.directory(), visit);
-            return visit.look(true);
-        } catch (CancellationException _) {
-            return visit.look(false);
+            place = TreeWalk.walkOn(
+                    view.directory(),
+                    from,
+                    visit,
+                    () -> visit.entries >= mostEntries || System.nanoTime() - deadlineNanos > 0);
         }
+        return new Look(visit.entries, place == null, visit.files, visit.bytes);
     }
 
-    /** Ends by a CancellationException at its bounds. */
     private static final class Visit implements TreeWalk.Visitor {
         private final long sinceNanos;
-        private final long skip;
-        private final long end;
-        private final long deadlineNanos;
         private long entries;
         private long files;
         private long bytes;
 
-        Visit(long sinceNanos, long skip, long end, long deadlineNanos) {
+        Visit(long sinceNanos) {
             this.sinceNanos = sinceNanos;
-            this.skip = skip;
-            this.end = end;
-            this.deadlineNanos = deadlineNanos;
-        }
-
-        Look look(boolean isWhole) {
-            return new Look(entries, isWhole, files, bytes);
         }
 
         @Override
         public boolean visit(Fd directory, TreeWalk.Entry entry) throws SyscallException {
-            if (entries >= skip) {
-                if (entries >= end || System.nanoTime() - deadlineNanos > 0) {
-                    throw new CancellationException("enough for now");
-                }
-                if (entry.mayBeRegularFile()) {
-                    lookAt(directory, entry.name());
-                }
-            }
             entries++;
+            if (entry.mayBeRegularFile()) {
+                lookAt(directory, entry.name());
+            }
             return entry.mayBeDirectory();
         }
 

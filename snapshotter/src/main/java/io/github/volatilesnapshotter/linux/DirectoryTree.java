@@ -3,7 +3,6 @@ package io.github.volatilesnapshotter.linux;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -19,7 +18,8 @@ public final class DirectoryTree {
 
     /**
      * Counts as containerd does. What vanishes meanwhile is left out, so that of a tree in use this is an estimate. Other
-     * mounts below the root are not entered.
+     * mounts below the root are not entered. Memory is bounded: beyond {@value InodeSet#MOST} files that have several names each name counts
+     * for its part of the file, which is the same if all of its names are in the tree.
      *
      * @param cancelled asked before each entry
      * @throws CancellationException once it says so
@@ -30,7 +30,7 @@ public final class DirectoryTree {
             UsageCount count = new UsageCount(cancelled);
             count.add(Stat.of(directory));
             TreeWalk.walk(directory, count);
-            return new TreeUsage(count.sizeBytes, count.inodes);
+            return count.result();
         }
     }
 
@@ -143,10 +143,15 @@ public final class DirectoryTree {
 
         private final BooleanSupplier cancelled;
         /** Only of files that have several names: the others cannot be met twice. */
-        private final Set<FileIdentity> counted = new HashSet<>();
+        private final InodeSet counted = new InodeSet();
 
-        private long sizeBytes;
+        private long blocks;
         private long inodes;
+
+        /** Of files that are not in the set, by their names. */
+        private double blocksInParts;
+
+        private double inodesInParts;
 
         UsageCount(BooleanSupplier cancelled) {
             this.cancelled = cancelled;
@@ -154,10 +159,25 @@ public final class DirectoryTree {
 
         void add(Stat stat) {
             boolean hasOtherNames = !stat.isDirectory() && stat.links() > 1;
-            if (!hasOtherNames || counted.add(new FileIdentity(stat.device(), stat.inode()))) {
-                sizeBytes += stat.blocks512() * BLOCK_BYTES;
-                inodes++;
+            InodeSet.Added added = hasOtherNames ? counted.add(stat.device(), stat.inode()) : InodeSet.Added.NEW;
+            switch (added) {
+                case NEW -> {
+                    blocks += stat.blocks512();
+                    inodes++;
+                }
+                case KNOWN -> {
+                    // By its first name.
+                }
+                case NO_ROOM -> {
+                    blocksInParts += (double) stat.blocks512() / stat.links();
+                    inodesInParts += 1.0 / stat.links();
+                }
             }
+        }
+
+        TreeUsage result() {
+            return new TreeUsage(
+                    (blocks + Math.round(blocksInParts)) * BLOCK_BYTES, inodes + Math.round(inodesInParts));
         }
 
         @Override
@@ -187,8 +207,6 @@ public final class DirectoryTree {
             // Was counted when it was visited.
         }
     }
-
-    private record FileIdentity(Device device, long inode) {}
 
     /** Looks for a directory that is known as one without a stat; enters none. */
     private static final class TypeCheck implements TreeWalk.Visitor {

@@ -174,6 +174,11 @@ final class LibC {
         return (int) call(Handles.LREMOVEXATTR, callState, path.address(), name.address());
     }
 
+    /** <a href="https://man7.org/linux/man-pages/man2/utimensat.2.html">utimensat(2)</a>. */
+    static int utimensat(MemorySegment callState, int directory, MemorySegment path, MemorySegment times, int flags) {
+        return (int) call(Handles.UTIMENSAT, callState, directory, path.address(), times.address(), flags);
+    }
+
     /** <a href="https://man7.org/linux/man-pages/man2/readlink.2.html">readlink(2)</a>: ends the result with no NUL. */
     static long readlink(MemorySegment callState, MemorySegment path, MemorySegment result, long length) {
         return call(Handles.READLINK, callState, path.address(), result.address(), length);
@@ -344,6 +349,7 @@ final class LibC {
         static final MethodHandle RENAMEAT2 = handle("renameat2", 5);
         static final MethodHandle CHMOD = handle("chmod", 2);
         static final MethodHandle LCHOWN = handle("lchown", 3);
+        static final MethodHandle UTIMENSAT = handle("utimensat", 4);
         static final MethodHandle FSETXATTR = handle("fsetxattr", 5);
         static final MethodHandle LSETXATTR = handle("lsetxattr", 5);
         static final MethodHandle LGETXATTR = handle("lgetxattr", 4);

@@ -18,6 +18,7 @@ import org.jspecify.annotations.Nullable;
  * @param deviceMajor of the device that stat(2) gives; on btrfs it is a subvolume's, not the one of mountinfo
  * @param changedNanos ctime, in nanoseconds since 1970: when content, owner, mode, names or times were last changed, and never set by
  *     anybody
+ * @param modified mtime
  * @param mountId as the first field of mountinfo; 0 before Linux 5.8
  */
 public record Stat(
@@ -32,7 +33,16 @@ public record Stat(
         long deviceMinor,
         long sizeBytes,
         long changedNanos,
+        Time modified,
         long mountId) {
+
+    /**
+     * A moment as a file has it.
+     *
+     * @param seconds since 1970
+     * @param nanos within the second
+     */
+    public record Time(long seconds, int nanos) {}
 
     static final int STATX_UNIQUE_MOUNT_ID = 0x4000;
     private static final int STATX_BASIC_STATS = 0x7ff;
@@ -89,6 +99,7 @@ public record Stat(
                 Integer.toUnsignedLong(statx.get(JAVA_INT, 140)),
                 statx.get(JAVA_LONG, 40),
                 TimeUnit.SECONDS.toNanos(statx.get(JAVA_LONG, 96)) + statx.get(JAVA_INT, 104),
+                new Time(statx.get(JAVA_LONG, 112), statx.get(JAVA_INT, 120)),
                 hasMountId ? statx.get(JAVA_LONG, 144) : 0);
     }
 

@@ -24,6 +24,9 @@ final class SystemCalls {
     private static final int SEEK_FROM_START = 0;
     private static final int READ_CHUNK_BYTES = 64 * 1024;
     private static final int PATH_MAX = 4096;
+    /** UTIME_OMIT of utimensat(2). */
+    private static final long TIME_LEFT_AS_IT_IS = (1L << 30) - 2;
+
     private static final int STATX_SIZE_BYTES = 256;
     private static final int STATFS_SIZE_BYTES = 120;
 
@@ -244,6 +247,19 @@ final class SystemCalls {
         CString name = CString.of(path);
         try (CallFrame frame = new CallFrame()) {
             frame.check(LibC.lchown(frame.callState(), frame.string(name), uid, gid), "lchown", name, uid, gid);
+        }
+    }
+
+    /** Of the path itself; the time of the last access stays. */
+    static void setModified(CString path, Stat.Time time) throws SyscallException {
+        try (CallFrame frame = new CallFrame()) {
+            MemorySegment times = frame.allocate(4L * Long.BYTES);
+            times.set(ValueLayout.JAVA_LONG, Long.BYTES, TIME_LEFT_AS_IT_IS);
+            times.set(ValueLayout.JAVA_LONG, 2L * Long.BYTES, time.seconds());
+            times.set(ValueLayout.JAVA_LONG, 3L * Long.BYTES, time.nanos());
+            int result = LibC.utimensat(
+                    frame.callState(), AT_WORKING_DIRECTORY, frame.string(path), times, AT_SYMLINK_NOFOLLOW);
+            frame.check(result, "utimensat", path, time);
         }
     }
 

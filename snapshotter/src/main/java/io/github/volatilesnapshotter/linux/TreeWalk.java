@@ -10,6 +10,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.function.BooleanSupplier;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -21,50 +22,109 @@ import org.jspecify.annotations.Nullable;
  * one is opened again as the {@code ..} of its child, and only believed if it is the same inode as before; if not, it was
  * moved meanwhile, and the walk goes on at the innermost directory that is still open. Memory is bounded by the depth: a
  * directory's entries are read, and its subdirectories walked, in batches of {@value #BATCH_BYTES} bytes.
+ *
+ * <p>A walk can stop at any step and go on later: what it holds meanwhile is the names from the root to where it stopped, those of
+ * directories still to be entered, and no descriptor.
  */
 final class TreeWalk {
     static final int MOST_OPEN = 64;
     private static final int BATCH_BYTES = 32 * 1024;
+    /** Of a walk that is held for long, perhaps beside many others: at most some 10 KB of names for each level. */
+    private static final int BATCH_BYTES_OF_STEPS = 4 * 1024;
+
     private static final int OPEN_DIRECTORY = OpenFlags.READ_ONLY | OpenFlags.DIRECTORY | OpenFlags.NO_FOLLOW;
 
     private final Visitor visitor;
+    private final BooleanSupplier isEnough;
     private final MemorySegment batch;
     private final long mountId;
     /** From the root to the directory that the walk is in. */
-    private final List<Level> levels = new ArrayList<>();
+    private final List<Level> levels;
 
-    private TreeWalk(Visitor visitor, MemorySegment batch, long mountId) {
+    private TreeWalk(Visitor visitor, BooleanSupplier isEnough, MemorySegment batch, long mountId, List<Level> levels) {
         this.visitor = visitor;
+        this.isEnough = isEnough;
         this.batch = batch;
         this.mountId = mountId;
+        this.levels = levels;
     }
 
     /** Visits everything below the root, which stays open. */
     static void walk(Fd root, Visitor visitor) throws SyscallException {
+        var _ = walk(root, null, visitor, () -> false, BATCH_BYTES);
+    }
+
+    /**
+     * Visits what is left of the tree, one step at a time: an entry is visited, or a directory entered or left. At least one step is made,
+     * however little is wanted. Of a directory that was moved or replaced since, what is left is not visited.
+     *
+     * @param from where an earlier walk through this tree has stopped; null at the beginning
+     * @param isEnough asked after each step; the walk stops once it says so
+     * @return where it stopped; null at the end of the tree
+     */
+    static @Nullable Place walkOn(Fd root, @Nullable Place from, Visitor visitor, BooleanSupplier isEnough)
+            throws SyscallException {
+        return walk(root, from, visitor, isEnough, BATCH_BYTES_OF_STEPS);
+    }
+
+    private static @Nullable Place walk(
+            Fd root, @Nullable Place from, Visitor visitor, BooleanSupplier isEnough, int batchBytes)
+            throws SyscallException {
         try (Arena arena = Arena.ofConfined()) {
             Stat stat = Stat.of(root);
-            TreeWalk walk = new TreeWalk(visitor, arena.allocate(BATCH_BYTES, Long.BYTES), stat.mountId());
+            List<Level> levels = from == null ? new ArrayList<>(List.of(new Level(CString.SELF, stat))) : from.levels;
+            TreeWalk walk =
+                    new TreeWalk(visitor, isEnough, arena.allocate(batchBytes, Long.BYTES), stat.mountId(), levels);
             try {
-                walk.levels.add(new Level(CString.SELF, stat, root));
-                walk.run();
+                walk.open(root);
+                return walk.run() ? null : new Place(levels);
             } finally {
-                walk.levels.stream().skip(1).forEach(Level::close);
+                levels.getFirst().directory = null;
+                levels.forEach(Level::close);
             }
         }
     }
 
-    private void run() throws SyscallException {
-        while (!levels.isEmpty()) {
+    /** Where a walk has stopped; of use to one walk. */
+    static final class Place {
+        private final List<Level> levels;
+
+        private Place(List<Level> levels) {
+            this.levels = levels;
+        }
+    }
+
+    /** Opens what is still where it was, down to where the walk is. */
+    private void open(Fd root) throws SyscallException {
+        levels.getFirst().directory = root;
+        SystemCalls.seekFromStart(root, levels.getFirst().position);
+        for (int depth = 1; depth < levels.size(); depth++) {
+            if (!levels.get(depth).reopenIn(levels.get(depth - 1).directory())) {
+                levels.subList(depth, levels.size()).clear();
+            } else if (depth > MOST_OPEN) {
+                levels.get(depth - MOST_OPEN).close();
+            }
+        }
+    }
+
+    /** False if it was enough before the end. */
+    private boolean run() throws SyscallException {
+        do {
             Level current = levels.getLast();
-            CString subdirectory = current.nextSubdirectory(batch, visitor);
+            CString subdirectory = current.subdirectories.poll();
             if (subdirectory != null) {
                 enter(current, subdirectory);
+            } else if (!current.readToItsEnd) {
+                if (!current.visitNextBatch(batch, visitor, isEnough)) {
+                    return false;
+                }
             } else if (levels.size() == 1) {
-                return;
+                return true;
             } else {
                 leave(current);
             }
-        }
+        } while (!isEnough.getAsBoolean());
+        return false;
     }
 
     private void enter(Level parent, CString name) throws SyscallException {
@@ -77,8 +137,15 @@ final class TreeWalk {
             }
             throw failure;
         }
+        Level level;
+        try {
+            level = new Level(name, Stat.of(directory));
+        } catch (SyscallException failure) {
+            directory.close();
+            throw failure;
+        }
+        level.directory = directory;
         // From here on the walk closes it, whatever happens.
-        Level level = new Level(name, Stat.of(directory), directory);
         levels.add(level);
         if (level.stat.mountId() != mountId) {
             levels.removeLast().close();
@@ -158,10 +225,9 @@ final class TreeWalk {
 
         private boolean readToItsEnd;
 
-        Level(CString name, Stat stat, Fd directory) {
+        Level(CString name, Stat stat) {
             this.name = name;
             this.stat = stat;
-            this.directory = directory;
         }
 
         boolean isOpen() {
@@ -175,15 +241,8 @@ final class TreeWalk {
             return directory;
         }
 
-        /** Null once there is none left. */
-        @Nullable CString nextSubdirectory(MemorySegment batch, Visitor visitor) throws SyscallException {
-            while (subdirectories.isEmpty() && !readToItsEnd) {
-                visitNextBatch(batch, visitor);
-            }
-            return subdirectories.poll();
-        }
-
-        private void visitNextBatch(MemorySegment batch, Visitor visitor) throws SyscallException {
+        /** False if it was enough before the batch's end. */
+        boolean visitNextBatch(MemorySegment batch, Visitor visitor, BooleanSupplier isEnough) throws SyscallException {
             long lengthBytes = SystemCalls.getdents64(directory(), batch);
             readToItsEnd = lengthBytes == 0;
             long offset = 0;
@@ -194,26 +253,49 @@ final class TreeWalk {
                         batch.get(JAVA_LONG, offset));
                 position = batch.get(JAVA_LONG, offset + POSITION_OFFSET);
                 offset += Short.toUnsignedInt(batch.get(JAVA_SHORT, offset + LENGTH_OFFSET));
-                if (!entry.name().isSelfOrParent() && visitor.visit(directory(), entry)) {
+                if (entry.name().isSelfOrParent()) {
+                    continue;
+                }
+                if (visitor.visit(directory(), entry)) {
                     subdirectories.add(entry.name());
                 }
+                if (isEnough.getAsBoolean()) {
+                    return false;
+                }
+            }
+            return true;
+        }
+
+        /** False if it is not there any more. */
+        boolean reopenIn(Fd parent) throws SyscallException {
+            try {
+                return reopen(SystemCalls.openat(parent, name, OPEN_DIRECTORY));
+            } catch (SyscallException failure) {
+                if (isGone(failure.errno())) {
+                    return false;
+                }
+                throw failure;
             }
         }
 
         /** False if the child has another parent now. */
         boolean reopenAsParentOf(Level child) throws SyscallException {
-            Fd parent = SystemCalls.openat(child.directory(), CString.PARENT, OPEN_DIRECTORY);
+            return reopen(SystemCalls.openat(child.directory(), CString.PARENT, OPEN_DIRECTORY));
+        }
+
+        /** False, and closed, if it is another directory. */
+        private boolean reopen(Fd opened) throws SyscallException {
             try {
-                if (!Stat.of(parent).isSameFile(stat)) {
-                    parent.close();
+                if (!Stat.of(opened).isSameFile(stat)) {
+                    opened.close();
                     return false;
                 }
-                SystemCalls.seekFromStart(parent, position);
+                SystemCalls.seekFromStart(opened, position);
             } catch (SyscallException failure) {
-                parent.close();
+                opened.close();
                 throw failure;
             }
-            directory = parent;
+            directory = opened;
             return true;
         }
 

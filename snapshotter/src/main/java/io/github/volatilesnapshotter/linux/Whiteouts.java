@@ -1,9 +1,6 @@
 package io.github.volatilesnapshotter.linux;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.FileTime;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -26,66 +23,83 @@ public final class Whiteouts {
 
     /**
      * Removes the whiteouts that can't hide anything: those in directories that this upper does not share with a layer below, and
-     * with no layer below all. The times of modification stay. Nothing is durable before a sync; about 1 us for each entry
-     * in the cache. The upper must not be in use.
+     * with no layer below all. The times of modification stay, also if an earlier call was killed on the way: before the first whiteout of
+     * a directory is removed its time is noted in a file, which is gone when this returns. Nothing is durable before a sync; about 1 us for
+     * each entry in the cache. The upper must not be in use, from the first call to the last: what was changed in between would get the
+     * time from before.
      *
      * @param lower the layers below, uppermost first
+     * @param note path of that file, outside of the upper; written only where a whiteout is removed
+     * @param removed run after each whiteout that was removed
      * @return how many were removed
+     * @throws SyscallException also if a time could not be restored: it is part of the image
      */
-    public static int removeIdle(Path upper, List<Path> lower) throws SyscallException {
+    public static int removeIdle(Path upper, List<Path> lower, Path note, Runnable removed) throws SyscallException {
         try (Fd directory =
-                SystemCalls.open(upper, OpenFlags.READ_ONLY | OpenFlags.DIRECTORY | OpenFlags.NO_FOLLOW, 0)) {
-            Removal removal = new Removal(pathOf(directory), lower);
+                        SystemCalls.open(upper, OpenFlags.READ_ONLY | OpenFlags.DIRECTORY | OpenFlags.NO_FOLLOW, 0);
+                DirectoryTimes times = DirectoryTimes.notedIn(note, pathOf(directory))) {
+            times.restore();
+            Removal removal = new Removal(pathOf(directory).toText(), lower, times, removed);
             try {
                 TreeWalk.walk(directory, removal);
-            } finally {
-                removal.restoreTimes();
+            } catch (SyscallException e) {
+                try {
+                    times.restore();
+                } catch (SyscallException second) {
+                    e.addSuppressed(second);
+                }
+                throw e;
             }
-            return removal.removed;
+            times.restore();
+            return removal.count;
         }
     }
 
-    /** As the kernel names it: lossless for people only. */
-    private static String pathOf(Fd directory) throws SyscallException {
-        return SystemCalls.readlink(Path.of("/proc/self/fd/" + directory.number()))
-                .toText();
+    private static CString pathOf(Fd directory) throws SyscallException {
+        return SystemCalls.readlink(Path.of("/proc/self/fd/" + directory.number()));
     }
 
     private static final class Removal implements TreeWalk.Visitor {
         /** DT_CHR of readdir(3). */
         private static final byte CHARACTER_DEVICE = 2;
 
+        /** For people, as the kernel names it. */
         private final String root;
+
         private final List<Path> lower;
+        private final DirectoryTimes times;
+        private final Runnable removed;
         /** Directories that had whiteouts, and whether the kernel merges them. */
-        private final Map<String, Boolean> merged = new HashMap<>();
+        private final Map<CString, Boolean> merged = new HashMap<>();
 
-        private final Map<Path, FileTime> times = new HashMap<>();
-        private int removed;
+        private int count;
 
-        Removal(String root, List<Path> lower) {
+        Removal(String root, List<Path> lower, DirectoryTimes times, Runnable removed) {
             this.root = root;
             this.lower = lower;
+            this.times = times;
+            this.removed = removed;
         }
 
         @Override
         public boolean visit(Fd directory, TreeWalk.Entry entry) throws SyscallException {
             if (entry.type() == CHARACTER_DEVICE
                     && SystemCalls.statx(directory, entry.name()).isWhiteout()) {
-                String path = pathOf(directory);
+                CString path = pathOf(directory);
                 if (!isMerged(path)) {
-                    rememberTime(path);
+                    times.note(path, directory);
                     SystemCalls.unlinkat(directory, entry.name(), 0);
-                    removed++;
+                    count++;
+                    removed.run();
                 }
             }
             return entry.isSurelyDirectory();
         }
 
-        private boolean isMerged(String directory) throws SyscallException {
+        private boolean isMerged(CString directory) throws SyscallException {
             Boolean known = merged.get(directory);
             if (known == null) {
-                known = !lower.isEmpty() && isMergedWithLower(directory.substring(root.length()));
+                known = !lower.isEmpty() && isMergedWithLower(directory.toText().substring(root.length()));
                 merged.put(directory, known);
             }
             return known;
@@ -131,29 +145,6 @@ public final class Whiteouts {
         private static boolean isOpaque(Path directory) throws SyscallException {
             byte[] value = Xattr.get(directory, OPAQUE);
             return value != null && value.length == 1 && value[0] == 'y';
-        }
-
-        /** A directory's time is part of the image. What can't be read or set again, such as a path too long, is left as it is. */
-        private void rememberTime(String directory) {
-            Path path = Path.of(directory);
-            if (directory.contains(NOT_UTF_8) || times.containsKey(path)) {
-                return;
-            }
-            try {
-                times.put(path, Files.getLastModifiedTime(path));
-            } catch (IOException _) {
-                // The whiteout matters more than the time.
-            }
-        }
-
-        void restoreTimes() {
-            times.forEach((path, time) -> {
-                try {
-                    Files.setLastModifiedTime(path, time);
-                } catch (IOException _) {
-                    // As above.
-                }
-            });
         }
 
         @Override

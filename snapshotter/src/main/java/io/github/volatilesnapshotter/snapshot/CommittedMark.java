@@ -1,5 +1,7 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.WARNING;
+
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
@@ -13,8 +15,13 @@ import java.nio.file.Path;
  * The file {@code committed} in a layer's directory, which holds the layer's name. It is written under another name before the layer is on
  * disk, and gets its own afterwards: after a journal was aborted {@code syncfs} fails once and then succeeds on a filesystem that writes
  * nothing any more; making a name fails for good.
+ *
+ * <p>A start that finds it in a directory without a record tells the operator of a lost layer, so none stays with a snapshot that stays
+ * active, but where it is not known whether its record as a layer is on disk.
  */
 final class CommittedMark {
+    private static final System.Logger LOG = System.getLogger(CommittedMark.class.getName());
+
     private final Path directory;
     private final Path mark;
     private final Path draft;
@@ -71,5 +78,16 @@ final class CommittedMark {
             Sync.fsync(opened);
         }
         CrashPoint.MARK_SYNCED.reached();
+    }
+
+    /** There is no layer. Flushes nothing: a crash may leave the mark. */
+    void takeBack() {
+        try {
+            Entries.unlink(mark);
+        } catch (SyscallException e) {
+            if (!e.errno().is(Errno.ENOENT)) {
+                LOG.log(WARNING, "the mark of a layer that is none could not be removed", "mark", mark, "failure", e);
+            }
+        }
     }
 }

@@ -71,11 +71,19 @@ final class Committer {
         lostLayers.lookAndRefuse(rule.key(), active.hasParent() ? store.chain(active.parentId()) : List.of());
         RecordedUsage usage = sync(active, rule.name(), cancellation);
         boolean isLayer = false;
+        boolean mayBeRecorded = false;
         try {
             record(rule, labels, usage, cancellation);
             isLayer = true;
+        } catch (MetadataException e) {
+            mayBeRecorded = e.reason() == MetadataException.Reason.FAILED;
+            throw e;
         } finally {
             poisoner.endCommit(active.id(), isLayer);
+            // Where a write has failed a start may find the record, and then its layer should have its mark.
+            if (!isLayer && !mayBeRecorded) {
+                new CommittedMark(layout, active.id(), rule.name()).takeBack();
+            }
         }
         tidy(active.id(), rule.key());
     }

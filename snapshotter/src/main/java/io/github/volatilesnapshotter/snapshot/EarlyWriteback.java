@@ -8,27 +8,32 @@ import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.BooleanSupplier;
+import java.util.function.LongPredicate;
 import java.util.function.Supplier;
 
 /**
  * Has the layers that are being unpacked written back while that goes on, so that their Commit finds little left to do: containerd calls
  * it within its one metadata transaction.
  *
- * <p>One thread, at idle priority. At each turn it looks through the uppers of the active durable snapshots and begins the writeback of
- * the files that were changed since its last look; it waits for none, and asks nobody whether it succeeded: an error shows in the
- * superblock's state as any other does, and nothing of it is consumed. What a turn may look at is bounded in entries and time, and
- * divided among the snapshots evenly; an upper that is not finished is gone on with at the next turn. Without an active durable snapshot the
- * thread waits, without a timeout; on a filesystem that is not healthy it writes nothing.
+ * <p>One thread, at idle priority. At each turn it looks through the uppers of the active snapshots that are being unpacked, and begins the
+ * writeback of the files that were changed since its last look; it waits for none, and asks nobody whether it succeeded: an error shows in
+ * the superblock's state as any other does, and nothing of it is consumed. What a turn may look at is bounded in entries and time, and
+ * divided among the snapshots evenly; an upper that is not finished is gone on with at the next turn. One in which a whole look finds nothing
+ * new is looked at ever less often, until one does: an unpack that was interrupted stays for a day. Without a snapshot that is being
+ * unpacked the thread waits, without a timeout; on a filesystem that is not healthy it writes nothing.
  */
 final class EarlyWriteback implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(EarlyWriteback.class.getName());
@@ -36,8 +41,17 @@ final class EarlyWriteback implements AutoCloseable {
     static final long MOST_ENTRIES = 50_000;
     private static final long TURN_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
 
-    /** Where passing over what was seen before takes longer than a turn, the look begins anew. */
-    private static final long MOST_SKIPPED = 500_000;
+    /**
+     * Of an upper in which nothing changes: containerd prepares a snapshot before it has fetched the layer, and one that begins to be
+     * written should not wait for its first look longer than it takes to write.
+     */
+    private static final long LONGEST_PAUSE_NANOS = TimeUnit.SECONDS.toNanos(1);
+
+    /** Of a large one: looking at it takes a fiftieth of the time. */
+    private static final int PAUSE_PER_LOOK = 50;
+
+    /** Of the largest. The kernel itself begins after 30 s. */
+    private static final long LONGEST_PAUSE_OF_ALL_NANOS = TimeUnit.SECONDS.toNanos(10);
 
     /** A ctime is of the last tick of the kernel's clock, at most 10 ms ago. */
     private static final long CLOCK_SLACK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
@@ -46,8 +60,9 @@ final class EarlyWriteback implements AutoCloseable {
 
     private final Layout layout;
     private final Supplier<List<Long>> unpacked;
+    private final LongPredicate isSynced;
     private final BooleanSupplier isHealthy;
-    private final long intervalMillis;
+    private final long intervalNanos;
     private final Metrics metrics;
     private final Thread thread;
 
@@ -58,31 +73,35 @@ final class EarlyWriteback implements AutoCloseable {
     /** Of the thread only, as what follows. */
     private int turns;
 
+    private long nextTurnNanos = System.nanoTime();
     private final Map<Long, Progress> progress = new HashMap<>();
 
     /**
      * Does not start the thread.
      *
-     * @param unpacked ids of the durable snapshots that are active and sound
+     * @param unpacked ids of the active snapshots that are being unpacked, and sound
+     * @param isSynced whether one of them is just being synced for its Commit: that may fail, and then the unpack goes on
      * @param isHealthy whether their filesystem is
      * @param intervalMillis between two turns; 0: none at all
      */
     EarlyWriteback(
             Layout layout,
             Supplier<List<Long>> unpacked,
+            LongPredicate isSynced,
             BooleanSupplier isHealthy,
             long intervalMillis,
             Metrics metrics) {
         this.layout = layout;
         this.unpacked = unpacked;
+        this.isSynced = isSynced;
         this.isHealthy = isHealthy;
-        this.intervalMillis = intervalMillis;
+        this.intervalNanos = TimeUnit.MILLISECONDS.toNanos(intervalMillis);
         this.metrics = metrics;
         this.thread = Thread.ofPlatform().name("early-writeback").daemon().unstarted(this::run);
     }
 
     void start() {
-        if (intervalMillis > 0) {
+        if (intervalNanos > 0) {
             thread.start();
         }
     }
@@ -116,92 +135,147 @@ final class EarlyWriteback implements AutoCloseable {
     private boolean awaitTurn() throws InterruptedException {
         lock.lock();
         try {
-            while (!isClosed && unpacked.get().isEmpty()) {
-                progress.clear();
-                changed.await();
+            while (!isClosed) {
+                meet(unpacked.get());
+                if (progress.isEmpty()) {
+                    changed.await();
+                    continue;
+                }
+                long leftNanos = nanosToNextTurn();
+                if (leftNanos <= 0) {
+                    return true;
+                }
+                var _ = changed.awaitNanos(leftNanos);
             }
-            long leftNanos = TimeUnit.MILLISECONDS.toNanos(intervalMillis);
-            while (!isClosed && leftNanos > 0) {
-                leftNanos = changed.awaitNanos(leftNanos);
-            }
-            return !isClosed;
+            return false;
         } finally {
             lock.unlock();
         }
     }
 
+    /** Forgets those that are not unpacked any more. */
+    private void meet(List<Long> ids) {
+        progress.keySet().retainAll(ids);
+        ids.forEach(id -> progress.computeIfAbsent(id, _ -> new Progress(layout.upper(id))));
+    }
+
+    private long nanosToNextTurn() {
+        long nowNanos = System.nanoTime();
+        long soonestNanos = progress.values().stream()
+                .mapToLong(upper -> upper.dueNanos - nowNanos)
+                .min()
+                .orElseThrow();
+        return Math.max(soonestNanos, nextTurnNanos - nowNanos);
+    }
+
     /** A Commit writes back by itself: whatever goes wrong here costs time only, and is no reason to end. */
     private void tryTurn() {
         try {
-            turn();
+            var _ = turn();
         } catch (RuntimeException e) {
             LOG.log(WARNING, "a turn of early writeback failed", e);
+        } finally {
+            nextTurnNanos = System.nanoTime() + intervalNanos;
         }
     }
 
-    private void turn() {
-        List<Long> ids = new ArrayList<>(unpacked.get());
-        // Not always the same one first: a device's full queue may take all of a turn.
-        Collections.rotate(ids, turns++);
-        progress.keySet().retainAll(ids);
+    /** Returns what was looked at, in this order. */
+    Map<Long, ChangedFiles.Look> turn() {
+        Map<Long, ChangedFiles.Look> looks = new LinkedHashMap<>();
+        meet(unpacked.get());
         if (!isHealthy.getAsBoolean()) {
-            return;
+            return looks;
         }
+        List<Long> ids = dueIds();
         long begunNanos = System.nanoTime();
-        long files = 0;
-        long bytes = 0;
-        boolean isWhole = true;
         for (int i = 0; i < ids.size(); i++) {
-            // Each gets its share of what those before it have left.
-            long leftNanos = TURN_NANOS - (System.nanoTime() - begunNanos);
+            // Each gets its share of what those before it have left, and goes on by one step at least.
+            long leftNanos = Math.max(0, TURN_NANOS - (System.nanoTime() - begunNanos));
             long deadlineNanos = System.nanoTime() + leftNanos / (ids.size() - i);
-            Progress before = progress.getOrDefault(ids.get(i), Progress.NONE);
+            long id = ids.get(i);
+            Progress upper = Objects.requireNonNull(progress.get(id));
             try {
-                long nowNanos = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis()) - CLOCK_SLACK_NANOS;
-                Progress current = before.skip() == 0 ? before.begin(nowNanos) : before;
-                ChangedFiles.Look look = ChangedFiles.startWriteback(
-                        layout.upper(ids.get(i)),
-                        current.sinceNanos(),
-                        current.skip(),
-                        Math.max(1, MOST_ENTRIES / ids.size()),
-                        deadlineNanos);
-                files += look.files();
-                bytes += look.bytes();
-                isWhole &= look.isWhole();
-                progress.put(ids.get(i), look.isWhole() ? current.end() : current.upTo(look.entries()));
+                looks.put(id, upper.look(Math.max(1, MOST_ENTRIES / ids.size()), deadlineNanos));
             } catch (SyscallException e) {
-                isWhole = false;
+                upper.rest();
                 if (!e.errno().is(Errno.ENOENT)) {
                     // Its Commit meets the same, and says so.
-                    LOG.log(DEBUG, "early writeback left a snapshot alone", "id", ids.get(i), "failure", e);
+                    LOG.log(DEBUG, "early writeback left a snapshot alone", "id", id, "failure", e);
                 }
             }
         }
-        metrics.wroteEarly(files, bytes, isWhole);
+        if (!ids.isEmpty()) {
+            metrics.wroteEarly(
+                    looks.values().stream().mapToLong(ChangedFiles.Look::files).sum(),
+                    looks.values().stream().mapToLong(ChangedFiles.Look::bytes).sum(),
+                    looks.size() == ids.size() && looks.values().stream().allMatch(ChangedFiles.Look::isWhole));
+        }
+        return looks;
     }
 
-    /**
-     * How far the look through one upper has come.
-     *
-     * @param sinceNanos what was changed before is written back already; since 1970
-     * @param begunNanos when the present look began
-     * @param skip entries that it has seen
-     */
-    private record Progress(long sinceNanos, long begunNanos, long skip) {
-        static final Progress NONE = new Progress(0, 0, 0);
+    /** Those whose turn it is. Not always the same one first: a device's full queue may take all of a turn. */
+    private List<Long> dueIds() {
+        long nowNanos = System.nanoTime();
+        List<Long> ids = new ArrayList<>();
+        progress.forEach((id, upper) -> {
+            if (upper.dueNanos - nowNanos <= 0) {
+                if (isSynced.test(id)) {
+                    upper.rest();
+                } else {
+                    ids.add(id);
+                }
+            }
+        });
+        Collections.rotate(ids, turns++);
+        return ids;
+    }
 
-        Progress begin(long nowNanos) {
-            return new Progress(sinceNanos, nowNanos, 0);
+    /** How far the look through one upper has come, and when it is gone on with. */
+    private final class Progress {
+        private final ChangedFiles files;
+        /** What was changed before is written back already; since 1970. */
+        private long sinceNanos;
+        /** When the present look began, by the same clock. */
+        private long begunNanos;
+        /** What the present look has taken so far. */
+        private long tookNanos;
+
+        private boolean hasFound;
+        private long pauseNanos = intervalNanos;
+        private long dueNanos = System.nanoTime() + intervalNanos;
+
+        Progress(Path upper) {
+            files = new ChangedFiles(upper);
         }
 
-        Progress upTo(long entries) {
-            return entries > MOST_SKIPPED
-                    ? new Progress(sinceNanos, begunNanos, 0)
-                    : new Progress(sinceNanos, begunNanos, entries);
+        ChangedFiles.Look look(long mostEntries, long deadlineNanos) throws SyscallException {
+            if (files.isAtBegin()) {
+                begunNanos = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis()) - CLOCK_SLACK_NANOS;
+                tookNanos = 0;
+                hasFound = false;
+            }
+            long fromNanos = System.nanoTime();
+            ChangedFiles.Look look = files.startWriteback(sinceNanos, mostEntries, deadlineNanos);
+            tookNanos += System.nanoTime() - fromNanos;
+            hasFound |= look.files() > 0;
+            if (look.isWhole()) {
+                sinceNanos = begunNanos;
+                if (!hasFound) {
+                    rest();
+                }
+            }
+            if (hasFound) {
+                pauseNanos = intervalNanos;
+            }
+            dueNanos = System.nanoTime() + (look.isWhole() ? pauseNanos : intervalNanos);
+            return look;
         }
 
-        Progress end() {
-            return new Progress(begunNanos, begunNanos, 0);
+        /** There was nothing to do. */
+        void rest() {
+            long longestNanos = Math.clamp(PAUSE_PER_LOOK * tookNanos, LONGEST_PAUSE_NANOS, LONGEST_PAUSE_OF_ALL_NANOS);
+            pauseNanos = Math.max(intervalNanos, Math.min(2 * pauseNanos, longestNanos));
+            dueNanos = System.nanoTime() + pauseNanos;
         }
     }
 

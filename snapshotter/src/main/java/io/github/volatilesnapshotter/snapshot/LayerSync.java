@@ -98,14 +98,14 @@ final class LayerSync implements AutoCloseable {
      */
     RecordedUsage syncDurable(Layer layer, Witness witness)
             throws SyscallException, SuperblockUnavailableException, TimeoutException, SnapshotException {
-        return within(layer, () -> {
+        return within(layer, mark -> {
             removeIdleWhiteouts(layer);
-            return counting(layer, () -> bringToDisk(layer, witness));
+            return counting(layer, () -> bringToDisk(layer, mark, witness));
         });
     }
 
-    private void bringToDisk(Layer layer, Witness witness) throws SyscallException, SuperblockUnavailableException {
-        CommittedMark mark = new CommittedMark(layout, layer.id(), layer.name());
+    private void bringToDisk(Layer layer, CommittedMark mark, Witness witness)
+            throws SyscallException, SuperblockUnavailableException {
         Optional<FileSystemLog> log = choice.targetedLog(layer.id());
         if (log.isPresent()) {
             writeBack(layer.id(), log.get());
@@ -126,12 +126,11 @@ final class LayerSync implements AutoCloseable {
     /** The same for a volatile snapshot, whose own overlay is its witness. */
     RecordedUsage syncVolatile(Layer layer, VolatileOverlay overlay)
             throws SyscallException, SuperblockUnavailableException, TimeoutException, SnapshotException {
-        return within(layer, () -> counting(layer, () -> bringToDisk(layer, overlay)));
+        return within(layer, mark -> counting(layer, () -> bringToDisk(layer, mark, overlay)));
     }
 
-    private void bringToDisk(Layer layer, VolatileOverlay overlay)
+    private void bringToDisk(Layer layer, CommittedMark mark, VolatileOverlay overlay)
             throws SyscallException, SuperblockUnavailableException {
-        CommittedMark mark = new CommittedMark(layout, layer.id(), layer.name());
         Optional<FileSystemLog> log = choice.targetedLog(layer.id());
         if (log.isPresent()) {
             writeBack(layer.id(), log.get());
@@ -143,8 +142,14 @@ final class LayerSync implements AutoCloseable {
             }
         }
         CrashPoint.LAYER_SYNCED.reached();
+        // A layer of which something is lost gets no mark.
+        requireNoError(overlay);
         mark.give();
-        // Asked last: its sample is as old as the mount, so it covers the sync itself, whoever consumed the error.
+        requireNoError(overlay);
+    }
+
+    /** Its sample is as old as the mount, so it covers the sync itself, whoever consumed the error. */
+    private void requireNoError(VolatileOverlay overlay) throws SyscallException, SuperblockUnavailableException {
         Optional<Errno> error = overlay.writebackError();
         if (error.isPresent()) {
             throw new SyscallException("fsync", overlay.mountPoint().toString(), error.get(), null);
@@ -164,7 +169,11 @@ final class LayerSync implements AutoCloseable {
      * same parent.
      */
     private void removeIdleWhiteouts(Layer layer) throws SyscallException {
-        int removed = Whiteouts.removeIdle(layout.upper(layer.id()), layer.lower());
+        int removed = Whiteouts.removeIdle(
+                layout.upper(layer.id()),
+                layer.lower(),
+                layout.notedTimes(layer.id()),
+                CrashPoint.WHITEOUT_REMOVED::reached);
         if (removed > 0) {
             LOG.log(INFO, "removed whiteouts that hide nothing", "key", layer.key(), "count", removed);
         }
@@ -214,7 +223,7 @@ final class LayerSync implements AutoCloseable {
         }
     }
 
-    private RecordedUsage within(Layer layer, Callable<RecordedUsage> step)
+    private RecordedUsage within(Layer layer, Step step)
             throws SyscallException, SuperblockUnavailableException, TimeoutException, SnapshotException {
         long id = layer.id();
         long deadlineNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(timeoutMillis);
@@ -222,16 +231,67 @@ final class LayerSync implements AutoCloseable {
         if (before != null) {
             awaitEarlier(id, before, deadlineNanos);
         }
+        Attempt attempt = new Attempt(new CommittedMark(layout, id, layer.name()), step);
         Future<RecordedUsage> sync;
         try {
-            sync = threads.submit(step);
+            sync = threads.submit(attempt);
         } catch (RejectedExecutionException e) {
             TimeoutException timeout = new TimeoutException(MAX_THREADS + " layer syncs are running already");
             timeout.initCause(e);
             throw timeout;
         }
         running.put(id, sync);
-        return await(id, sync, deadlineNanos);
+        try {
+            return await(id, sync, deadlineNanos);
+        } catch (TimeoutException e) {
+            attempt.abandon();
+            throw e;
+        }
+    }
+
+    /** One sync. The mark that it gives stays only if it succeeds while somebody waits for it. */
+    private static final class Attempt implements Callable<RecordedUsage> {
+        private final CommittedMark mark;
+        private final Step step;
+
+        private boolean isAbandoned;
+        private boolean hasSucceeded;
+
+        Attempt(CommittedMark mark, Step step) {
+            this.mark = mark;
+            this.step = step;
+        }
+
+        @Override
+        public RecordedUsage call() throws Exception {
+            boolean isWanted = false;
+            try {
+                RecordedUsage usage = step.run(mark);
+                isWanted = succeed();
+                return usage;
+            } finally {
+                if (!isWanted) {
+                    mark.takeBack();
+                }
+            }
+        }
+
+        private synchronized boolean succeed() {
+            hasSucceeded = true;
+            return !isAbandoned;
+        }
+
+        /** Nobody waits for it any more. */
+        void abandon() {
+            boolean isGiven;
+            synchronized (this) {
+                isAbandoned = true;
+                isGiven = hasSucceeded;
+            }
+            if (isGiven) {
+                mark.takeBack();
+            }
+        }
     }
 
     /** What it has counted is of no use any more: the client that asked for it may have ended that. */
@@ -303,6 +363,12 @@ final class LayerSync implements AutoCloseable {
     public void close() {
         threads.shutdown();
         counts.shutdown();
+    }
+
+    @FunctionalInterface
+    private interface Step {
+        RecordedUsage run(CommittedMark mark)
+                throws SyscallException, SuperblockUnavailableException, SnapshotException;
     }
 
     @FunctionalInterface

@@ -16,7 +16,8 @@ import java.nio.file.Path;
  * metadata.db                         the records
  * empty/                              the lower of snapshots without parent
  * sentinel/{upper,work}               see the room superblock
- * snapshots/&lt;id&gt;/{fs,work,merged}     one snapshot; a committed one has fs and the file committed
+ * snapshots/&lt;id&gt;/{fs,work,merged}     one snapshot; a committed one has fs and the file committed, one that becomes
+ *                                     it may have the files times and committed.new
  * trash/                              what is still to be deleted
  * recovery/                           reports of the last starts
  * </pre>
@@ -66,6 +67,11 @@ record Layout(Path root) {
     /** Written last into a layer, when all of it is on disk. */
     Path committedMark(long id) {
         return snapshot(id).resolve("committed");
+    }
+
+    /** While whiteouts are removed from what becomes a layer: the times of their directories. */
+    Path notedTimes(long id) {
+        return snapshot(id).resolve("times");
     }
 
     /** In the runtime directory, not below the root: which transaction of the records was the last one. */

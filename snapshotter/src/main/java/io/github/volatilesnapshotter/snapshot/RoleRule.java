@@ -12,7 +12,7 @@ import java.util.Map;
 record RoleRule(boolean volatileByDefault) {
     Role roleOf(String key, Map<String, String> labels) {
         String clientKey = BackendKey.parse(key).clientKey();
-        if (becomesLayer(clientKey, labels)) {
+        if (isUnpack(key, labels) || isMadeDurable(clientKey, labels)) {
             return Role.DURABLE;
         }
         String asked = labels.get(Labels.VOLATILE);
@@ -25,11 +25,14 @@ record RoleRule(boolean volatileByDefault) {
         return volatileByDefault ? Role.VOLATILE : Role.DURABLE;
     }
 
-    private static boolean becomesLayer(String clientKey, Map<String, String> labels) {
-        return clientKey.startsWith("extract-")
-                || labels.containsKey(Labels.SNAPSHOT_REF)
-                // An overlay mount can't be id-mapped (EINVAL from mount_setattr): the client must mount these itself.
-                || labels.containsKey(Labels.UID_MAPPING)
+    /** Whether containerd writes a layer of an image there: it names the snapshot so, or by what it will be committed as. */
+    static boolean isUnpack(String key, Map<String, String> labels) {
+        return BackendKey.parse(key).clientKey().startsWith("extract-") || labels.containsKey(Labels.SNAPSHOT_REF);
+    }
+
+    private static boolean isMadeDurable(String clientKey, Map<String, String> labels) {
+        // An overlay mount can't be id-mapped (EINVAL from mount_setattr): the client must mount these itself.
+        return labels.containsKey(Labels.UID_MAPPING)
                 || labels.containsKey(Labels.GID_MAPPING)
                 // containerd's chown of a whole rootfs, and docker's init layer: both are committed at once.
                 || clientKey.endsWith("-remap")

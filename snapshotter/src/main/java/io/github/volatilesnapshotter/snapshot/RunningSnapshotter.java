@@ -247,6 +247,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.earlyWriteback = new EarlyWriteback(
                 layout,
                 this::unpacked,
+                layerSync::isRunning,
                 () -> superblock.state() == State.HEALTHY,
                 settings.earlyWritebackIntervalMillis(),
                 metrics);
@@ -262,11 +263,14 @@ public final class RunningSnapshotter implements AutoCloseable {
         superblock.setListener(new SuperblockEvents());
     }
 
-    /** Those that go on being unpacked, as far as is known: a Commit writes back by itself, and what is poisoned nobody wants. */
+    /** What is poisoned nobody wants. */
     private List<Long> unpacked() {
         return uppers.witnessed().stream()
-                .filter(id -> !layerSync.isRunning(id)
-                        && store.find((long) id).flatMap(poisoner::of).isEmpty())
+                // One without a record is being prepared, and its record will tell.
+                .filter(id -> store.find((long) id)
+                        .map(active -> RoleRule.isUnpack(active.key(), active.labels())
+                                && poisoner.of(active).isEmpty())
+                        .orElse(true))
                 .toList();
     }
 

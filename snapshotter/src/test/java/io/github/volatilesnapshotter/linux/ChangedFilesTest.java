@@ -18,6 +18,9 @@ class ChangedFilesTest {
     private static final int BYTES = 1_000;
     private static final long ALL = 0;
     private static final long MANY = 1_000_000;
+    private static final int DIRECTORIES = 6_000;
+    private static final int MOST_STEPS = 1_000;
+    private static final int MOST_STEPS_PER_DIRECTORY = 10;
 
     @TempDir
     Path root;
@@ -34,36 +37,111 @@ class ChangedFilesTest {
 
     @Test
     void finds_each_regular_file_that_has_content() throws SyscallException {
-        assertThat(look(ALL, 0, MANY)).isEqualTo(new ChangedFiles.Look(FILES + 4, true, FILES, FILES * BYTES));
+        assertThat(new ChangedFiles(root).startWriteback(ALL, MANY, later()))
+                .isEqualTo(new ChangedFiles.Look(FILES + 4, true, FILES, FILES * BYTES));
     }
 
     @Test
     void leaves_alone_what_was_changed_before() throws Exception {
         long later = Stat.of(root.resolve("f2")).changedNanos() + TimeUnit.HOURS.toNanos(1);
-        assertThat(look(later, 0, MANY).files()).isZero();
+        ChangedFiles files = new ChangedFiles(root);
+        assertThat(files.startWriteback(later, MANY, later()).files()).isZero();
         long last = Stat.of(root.resolve("d/e/f" + (FILES - 1))).changedNanos();
-        assertThat(look(last, 0, MANY).files()).isBetween(1L, (long) FILES);
+        assertThat(files.startWriteback(last, MANY, later()).files()).isBetween(1L, (long) FILES);
     }
 
     @Test
     void ends_at_its_bound_and_goes_on_there() throws SyscallException {
-        ChangedFiles.Look first = look(ALL, 0, 10);
+        ChangedFiles files = new ChangedFiles(root);
+        ChangedFiles.Look first = files.startWriteback(ALL, 10, later());
         assertThat(first.isWhole()).isFalse();
         assertThat(first.entries()).isEqualTo(10);
-        ChangedFiles.Look rest = look(ALL, first.entries(), MANY);
+        assertThat(files.isAtBegin()).isFalse();
+        ChangedFiles.Look rest = files.startWriteback(ALL, MANY, later());
         assertThat(rest.isWhole()).isTrue();
-        assertThat(rest.entries()).isEqualTo(FILES + 4);
+        assertThat(rest.entries()).isEqualTo(FILES + 4 - 10);
         assertThat(first.files() + rest.files()).isEqualTo(FILES);
+        assertThat(files.isAtBegin()).isTrue();
     }
 
     @Test
-    void ends_at_its_deadline() throws SyscallException {
-        ChangedFiles.Look look = ChangedFiles.startWriteback(root, ALL, 0, MANY, System.nanoTime() - 1);
-        assertThat(look).isEqualTo(new ChangedFiles.Look(0, false, 0, 0));
+    void after_its_deadline_it_makes_one_step_and_so_comes_to_the_end() throws SyscallException {
+        ChangedFiles files = new ChangedFiles(root);
+        int steps = 0;
+        long found = 0;
+        ChangedFiles.Look look;
+        do {
+            look = files.startWriteback(ALL, MANY, System.nanoTime() - 1);
+            assertThat(look.entries()).isLessThanOrEqualTo(1);
+            found += look.files();
+            steps++;
+        } while (!look.isWhole() && steps < MOST_STEPS);
+        assertThat(found).isEqualTo(FILES);
     }
 
-    private ChangedFiles.Look look(long sinceNanos, long skip, long most) throws SyscallException {
-        return ChangedFiles.startWriteback(
-                root, sinceNanos, skip, most, System.nanoTime() + TimeUnit.MINUTES.toNanos(1));
+    /** Passing over what was seen before took longer and longer, and from some 4,000 directories on all of a turn. */
+    @Test
+    void a_tree_of_many_directories_is_looked_through_in_turns_that_see_no_entry_twice() throws Exception {
+        Path many = Files.createDirectories(root.resolve("d/many"));
+        for (int i = 0; i < DIRECTORIES; i++) {
+            Files.write(Files.createDirectory(many.resolve("n" + i)).resolve("f"), new byte[1]);
+        }
+        ChangedFiles files = new ChangedFiles(root);
+        long turns = 0;
+        long entries = 0;
+        long found = 0;
+        ChangedFiles.Look look;
+        do {
+            look = files.startWriteback(ALL, 500, System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(10));
+            assertThat(look.entries()).isLessThanOrEqualTo(500);
+            entries += look.entries();
+            found += look.files();
+            turns++;
+        } while (!look.isWhole() && turns < DIRECTORIES * MOST_STEPS_PER_DIRECTORY);
+        assertThat(found).isEqualTo(FILES + DIRECTORIES);
+        assertThat(entries).isEqualTo(FILES + 4 + 1 + 2 * DIRECTORIES);
+    }
+
+    @Test
+    void what_is_moved_away_between_two_looks_costs_only_itself() throws Exception {
+        Path here = Files.createDirectories(root.resolve("d/e/here"));
+        for (int i = 0; i < FILES; i++) {
+            Files.write(here.resolve("g" + i), new byte[1]);
+        }
+        ChangedFiles files = new ChangedFiles(root);
+        long bytes = 0;
+        while (bytes != 1) {
+            bytes = files.startWriteback(ALL, 1, later()).bytes();
+        }
+        Files.move(here, root.resolveSibling(root.getFileName() + ".away"));
+
+        ChangedFiles.Look rest = files.startWriteback(ALL, MANY, later());
+
+        assertThat(rest.isWhole()).isTrue();
+        assertThat(rest.bytes()).as("of others only").isEqualTo(rest.files() * BYTES);
+        DirectoryTree.delete(root.resolveSibling(root.getFileName() + ".away"));
+    }
+
+    @Test
+    void between_two_looks_no_descriptor_is_held_however_deep_the_place() throws Exception {
+        Path deep = root;
+        for (int depth = 0; depth < 3 * TreeWalk.MOST_OPEN; depth++) {
+            deep = Files.createDirectory(deep.resolve("deep"));
+        }
+        Files.write(deep.resolve("f"), new byte[1]);
+        int before = KernelAssertions.openDescriptors();
+        ChangedFiles files = new ChangedFiles(root);
+        long found = 0;
+        ChangedFiles.Look look;
+        do {
+            look = files.startWriteback(ALL, 20, later());
+            found += look.files();
+            KernelAssertions.assertNoDescriptorLeft(before);
+        } while (!look.isWhole());
+        assertThat(found).isEqualTo(FILES + 1);
+    }
+
+    private static long later() {
+        return System.nanoTime() + TimeUnit.MINUTES.toNanos(1);
     }
 }

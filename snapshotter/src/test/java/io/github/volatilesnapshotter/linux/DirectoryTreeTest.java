@@ -36,6 +36,26 @@ class DirectoryTreeTest {
         assertThat(usage).isEqualTo(new TreeUsage(sizeBytesAsDuSays(root), 4));
     }
 
+    /** Beyond those that are remembered, names count in parts. */
+    @Test
+    void usage_of_any_number_of_files_with_several_names_is_what_du_says() throws Exception {
+        Path root = Files.createDirectory(directory.resolve("root"));
+        int files = InodeSet.MOST + 7_000;
+        for (int file = 0; file < files; file++) {
+            Path parent = file % 1_000 == 0
+                    ? Files.createDirectory(root.resolve("d" + file / 1_000))
+                    : root.resolve("d" + file / 1_000);
+            Path made = Files.write(parent.resolve("f" + file), new byte[file % 5]);
+            for (int name = 0; name <= (file % 8 == 0 ? 1 : 0); name++) {
+                Files.createLink(root.resolve("other name " + name + " of " + file), made);
+            }
+        }
+
+        TreeUsage usage = DirectoryTree.usage(root, () -> false);
+
+        assertThat(usage).isEqualTo(new TreeUsage(sizeBytesAsDuSays(root), 1 + (files + 999) / 1_000 + files));
+    }
+
     @Test
     void usage_of_an_empty_directory_is_its_own_inode() throws IOException {
         assertThat(DirectoryTree.usage(directory, () -> false))

@@ -49,4 +49,18 @@ class RoleRuleTest {
                 .isEqualTo(Role.VOLATILE);
         assertThat(rule.roleOf("default/1/x", Map.of(Labels.VOLATILE, "false"))).isEqualTo(Role.DURABLE);
     }
+
+    @ParameterizedTest
+    @CsvSource({
+        "default/1/extract-1-a sha256:0, true",
+        "default/7/some/extract-path, false",
+        "default/4/sha256:abc-remap, false",
+        "k8s.io/3/0123456789abcdef, false",
+    })
+    void not_all_that_is_durable_is_being_unpacked(String key, boolean isUnpack) {
+        assertThat(RoleRule.isUnpack(key, Map.of(Labels.UID_MAPPING, "0:100000:65536", Labels.VOLATILE, "false")))
+                .isEqualTo(isUnpack);
+        assertThat(RoleRule.isUnpack(key, Map.of(Labels.SNAPSHOT_REF, "sha256:0")))
+                .isTrue();
+    }
 }
