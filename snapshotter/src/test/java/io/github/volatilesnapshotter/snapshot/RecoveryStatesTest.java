@@ -437,8 +437,10 @@ class RecoveryStatesTest extends SnapshotterKit {
         fixture.stop();
         DirectoryTree.delete(layout.recovery());
         Files.writeString(layout.recovery(), "in the way");
+        DirectoryTree.delete(layout.upper(idOf("top")));
         fixture.start();
-        assertThat(container("default/1/c").resolve("file")).hasContent("from below");
+        assertThat(fixture.container("default/1/c", "base").resolve("file")).hasContent("from below");
+        await("the look into each layer").atMost(BOUND).until(() -> poison("top").equals("missing"));
         fixture.stop();
         Files.delete(layout.recovery());
         fixture.start();
