@@ -35,7 +35,13 @@ enum Metric {
     TRACE_LOST(Type.COUNTER, "error.trace.lost", "Events of that trace that the kernel dropped"),
     LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
-    TRASH_FAILING(Type.GAUGE, "trash.failing", "Of these, those that could not be deleted and are tried again"),
+    TRASH_FAILING(
+            Type.GAUGE, "trash.failing", "Of these, those that could not be moved or deleted and are tried again"),
+    CLEANUPS(
+            Type.COUNTER,
+            "cleanups",
+            "Cleanups, by whether they came to the end of the trash in their time",
+            "outcome"),
     LOST_LAYERS(Type.GAUGE, "lost.layers", "Committed snapshots whose directory was found to be gone"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
     EARLY_FILES(Type.COUNTER, "early.writeback.files", "Files of layers whose writeback was begun ahead of the Commit"),

@@ -47,6 +47,14 @@ public final class Metrics implements AutoCloseable {
         ORDERED
     }
 
+    /** What came of one Cleanup. */
+    public enum CleanupOutcome {
+        /** What was thrown away before it is deleted. */
+        DONE,
+        /** Something is left for later: there was more than fits into its time, or it can't be deleted now. */
+        LEFT
+    }
+
     /** What came of one attempt to write all metadata anew after a failure. */
     public enum RebuildOutcome {
         /** Changes are accepted again. */
@@ -86,6 +94,7 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
     private final LabelledCounters transitions = new LabelledCounters(Metric.TRANSITIONS);
     private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
+    private final LabelledCounters cleanups = new LabelledCounters(Metric.CLEANUPS);
     private final LabelledCounters earlyTurns = new LabelledCounters(Metric.EARLY_TURNS);
     private final Counter earlyFiles = counter(Metric.EARLY_FILES, List.of());
     private final Counter earlyBytes = counter(Metric.EARLY_BYTES, List.of());
@@ -114,6 +123,9 @@ public final class Metrics implements AutoCloseable {
         }
         for (RebuildOutcome outcome : RebuildOutcome.values()) {
             rebuilds.of(word(outcome));
+        }
+        for (CleanupOutcome outcome : CleanupOutcome.values()) {
+            cleanups.of(word(outcome));
         }
         earlyTurns.of(WHOLE);
         earlyTurns.of(CUT);
@@ -196,9 +208,14 @@ public final class Metrics implements AutoCloseable {
         gauge(Metric.TRASH, List.of(), count);
     }
 
-    /** Shows how many of these could not be deleted; called from the scraping thread. */
+    /** Shows how many of these could not be moved or deleted; called from the scraping thread. */
     public void trashFailing(Supplier<Number> count) {
         gauge(Metric.TRASH_FAILING, List.of(), count);
+    }
+
+    /** What came of one Cleanup. */
+    public void cleanedUp(CleanupOutcome outcome) {
+        cleanups.of(word(outcome)).increment();
     }
 
     /** Shows how many committed snapshots have lost their directory; called from the scraping thread. */

@@ -340,8 +340,11 @@ final class Recovery {
     }
 
     private void throwAway(Outcome outcome, long id, String why) {
-        if (tryTo("throw away " + layout.snapshot(id), id, () -> trash.throwAway(layout.snapshot(id)))) {
+        if (trash.throwAwaySoonerOrLater(layout.snapshot(id))) {
             report.add(outcome, id, keyOf(id), why);
+        } else {
+            report.add(
+                    Outcome.FAILED, id, keyOf(id), "can't move " + layout.snapshot(id) + " to the trash yet: " + why);
         }
     }
 

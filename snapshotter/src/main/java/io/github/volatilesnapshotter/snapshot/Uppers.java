@@ -191,20 +191,34 @@ final class Uppers implements AutoCloseable {
         }
     }
 
-    /** Releases {@code id} and takes its directories out of sight. Flushes nothing, and does not wait for a deletion. */
+    /**
+     * Releases {@code id} and takes its directories out of sight, sooner or later. Flushes nothing, and does not wait for a deletion.
+     *
+     * @throws SyscallException if its overlay could not be detached: that is done again before the directories are deleted
+     */
     void throwAway(long id) throws SyscallException {
-        release(id);
-        CrashPoint.DETACHED.reached();
-        trash.throwAway(layout.snapshot(id));
+        try {
+            release(id);
+        } finally {
+            CrashPoint.DETACHED.reached();
+            boolean _ = trash.throwAwaySoonerOrLater(layout.snapshot(id));
+        }
     }
 
-    /** Releases {@code id}, whose upper is a layer now, and takes out of sight what a layer does not need. */
+    /**
+     * Releases {@code id}, whose upper is a layer now, and takes out of sight, sooner or later, what a layer does not need.
+     *
+     * @throws SyscallException if its overlay could not be detached: that is done again before the directories are moved
+     */
     void becomeLayer(long id) throws SyscallException {
-        release(id);
-        CrashPoint.LAYER_RELEASED.reached();
-        trash.throwAway(layout.work(id));
-        CrashPoint.LAYER_WORK_GONE.reached();
-        trash.throwAway(layout.merged(id));
+        try {
+            release(id);
+        } finally {
+            CrashPoint.LAYER_RELEASED.reached();
+            boolean _ = trash.throwAwaySoonerOrLater(layout.work(id));
+            CrashPoint.LAYER_WORK_GONE.reached();
+            boolean _ = trash.throwAwaySoonerOrLater(layout.merged(id));
+        }
     }
 
     /** Closes every descriptor and leaves every mount: containers run on them. */

@@ -440,7 +440,9 @@ class RecoveryStatesTest extends SnapshotterKit {
         DirectoryTree.delete(layout.upper(idOf("top")));
         fixture.start();
         assertThat(fixture.container("default/1/c", "base").resolve("file")).hasContent("from below");
-        await("the look into each layer").atMost(BOUND).until(() -> poison("top").equals("missing"));
+        await("the look into each layer")
+                .atMost(BOUND)
+                .until(() -> poison("top").equals("missing"));
         fixture.stop();
         Files.delete(layout.recovery());
         fixture.start();
