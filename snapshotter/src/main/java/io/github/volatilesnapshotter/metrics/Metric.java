@@ -55,6 +55,15 @@ enum Metric {
     OPEN_UPPERS_BOUND(Type.GAUGE, "open.uppers.bound", "How many may be"),
     PROBE(Type.TIMER, "overlay.probe", "Time of asking one overlay, or all of them, for a writeback error"),
     TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),
+    TRANSACTION_WAIT(
+            Type.TIMER,
+            "metadata.wait",
+            "Time that a metadata transaction waited for its turn, those before it included",
+            "durability"),
+    CHECKPOINT(
+            Type.TIMER,
+            "metadata.checkpoint",
+            "Time for which no metadata could be written because the write-ahead log was carried over"),
     FLUSHES(Type.COUNTER, "metadata.flushes", "Flushes for durable transactions, each for all that waited for it"),
     WRITABLE(
             Type.GAUGE,

@@ -116,6 +116,9 @@ public final class Metrics implements AutoCloseable {
     private final Timer writeProbe = timer(Metric.WRITE_PROBE, DISK_BUCKETS, List.of());
     private final Timer durableTransaction = transactionTimer(Durability.DURABLE);
     private final Timer orderedTransaction = transactionTimer(Durability.ORDERED);
+    private final Timer durableWait = waitTimer(Durability.DURABLE);
+    private final Timer orderedWait = waitTimer(Durability.ORDERED);
+    private final Timer checkpoint = timer(Metric.CHECKPOINT, DISK_BUCKETS, List.of());
 
     public Metrics() {
         for (KillOutcome outcome : KillOutcome.values()) {
@@ -335,13 +338,21 @@ public final class Metrics implements AutoCloseable {
         gauge(Metric.LAST_LOOK, List.of(), secondsAgo);
     }
 
-    /** One metadata transaction took this long. */
-    public void transactionTook(Durability durability, long nanoseconds) {
-        Timer timer = switch (durability) {
-            case DURABLE -> durableTransaction;
-            case ORDERED -> orderedTransaction;
-        };
-        timer.record(nanoseconds, TimeUnit.NANOSECONDS);
+    /**
+     * One metadata transaction was written.
+     *
+     * @param waitedNanos until it was its turn
+     * @param tookNanos from then on
+     */
+    public void transactionTook(Durability durability, long waitedNanos, long tookNanos) {
+        boolean isDurable = durability == Durability.DURABLE;
+        (isDurable ? durableWait : orderedWait).record(waitedNanos, TimeUnit.NANOSECONDS);
+        (isDurable ? durableTransaction : orderedTransaction).record(tookNanos, TimeUnit.NANOSECONDS);
+    }
+
+    /** The metadata's write-ahead log was carried over, and nobody could write meanwhile. */
+    public void checkpointTook(long nanoseconds) {
+        checkpoint.record(nanoseconds, TimeUnit.NANOSECONDS);
     }
 
     /** One flush brought durable metadata transactions to disk. */
@@ -396,6 +407,10 @@ public final class Metrics implements AutoCloseable {
 
     private Timer transactionTimer(Durability durability) {
         return timer(Metric.TRANSACTION, DISK_BUCKETS, tags(Metric.TRANSACTION, word(durability)));
+    }
+
+    private Timer waitTimer(Durability durability) {
+        return timer(Metric.TRANSACTION_WAIT, DISK_BUCKETS, tags(Metric.TRANSACTION_WAIT, word(durability)));
     }
 
     private void gauge(Metric metric, List<Tag> tags, Supplier<Number> value) {

@@ -150,7 +150,8 @@ class MetricsTest {
         metrics.openUppers("overlay", () -> 0);
         metrics.openUppersBound(() -> 0);
         metrics.probeTook(1);
-        metrics.transactionTook(Durability.DURABLE, 1);
+        metrics.transactionTook(Durability.DURABLE, 1, 1);
+        metrics.checkpointTook(1);
         metrics.metadataWritable(() -> true);
         metrics.metadataRebuilt(RebuildOutcome.DONE);
         metrics.lockTimedOut();
