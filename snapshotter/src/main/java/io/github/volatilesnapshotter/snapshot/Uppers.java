@@ -21,7 +21,7 @@ import java.util.concurrent.ConcurrentHashMap;
  * The directories of active snapshots, and what is held open for them: the overlay of each volatile one, the witness of each
  * durable one. May be called from any thread; two calls for one id must not meet (see {@link KeyLocks}).
  */
-final class Uppers implements AutoCloseable {
+class Uppers implements AutoCloseable {
     private static final int PERMISSIONS = 07777;
 
     private final Layout layout;
