@@ -84,6 +84,7 @@ class Uppers implements AutoCloseable {
         OverlayLayers layers = new OverlayLayers(lower, layout.upper(id), layout.work(id));
         Optional<VolatileOverlay> overlay = superblock.resumeVolatile(layers, layout.merged(id));
         overlay.ifPresent(mounted -> overlays.put(id, mounted));
+        CrashPoint.OVERLAY_MOUNTED.reached();
         return overlay.isPresent();
     }
 
