@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.metadata;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.OpenOption;
 import java.nio.file.Path;
@@ -39,7 +40,7 @@ final class PageCache {
     private static boolean isOnDisk(Path file, FileChannel cached) throws IOException {
         int blockBytes = Math.toIntExact(
                 Math.max(ALIGNMENT_BYTES, Files.getFileStore(file).getBlockSize()));
-        try (FileChannel disk = FileChannel.open(file, StandardOpenOption.READ, pastTheCache())) {
+        try (FileChannel disk = openPastTheCache(file)) {
             ByteBuffer onDisk =
                     ByteBuffer.allocateDirect(CHUNK_BYTES + blockBytes).alignedSlice(blockBytes);
             ByteBuffer inMemory = ByteBuffer.allocate(CHUNK_BYTES);
@@ -54,6 +55,24 @@ final class PageCache {
             return true;
         } catch (UnsupportedOperationException _) {
             return true;
+        }
+    }
+
+    /**
+     * open(2) says EINVAL on a filesystem that knows no O_DIRECT, as tmpfs before Linux 6.6. Java has no name for that, but the same
+     * file can be opened in the ordinary way then; not so where descriptors or memory have run out.
+     *
+     * @throws UnsupportedOperationException if the filesystem can't be read past the cache
+     */
+    private static FileChannel openPastTheCache(Path file) throws IOException {
+        try {
+            return FileChannel.open(file, StandardOpenOption.READ, pastTheCache());
+        } catch (FileSystemException e) {
+            try (FileChannel _ = FileChannel.open(file, StandardOpenOption.READ)) {
+                throw new UnsupportedOperationException(e);
+            } catch (IOException _) {
+                throw e;
+            }
         }
     }
 

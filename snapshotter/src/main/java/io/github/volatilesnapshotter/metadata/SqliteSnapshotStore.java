@@ -37,14 +37,14 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** Ids are reserved on disk in blocks, so that giving one takes no flush. A restart skips what is left of a block. */
     static final long ID_BLOCK = 4_096;
 
-    /** The log is carried over when it is longer than this... */
-    static final long LOG_CHECKPOINT_BYTES = 4L << 20;
+    /** The log is carried over when it is longer than this, which only a test makes another... */
+    static final long LOG_CHECKPOINT_BYTES = Long.getLong("volatilesnapshotter.checkpoint", 4L << 20);
 
     /** ...and after an attempt that failed, again when it has grown by this much. */
     private static final long LOG_RETRY_BYTES = 1L << 20;
 
     /** How many changes are written between two looks at the length of the log, at 3 to 4 KiB each. */
-    private static final int CHANGES_PER_LOOK = 32;
+    private static final long CHANGES_PER_LOOK = Math.clamp(LOG_CHECKPOINT_BYTES / (8L << 10), 1, 32);
 
     /** The time from the end of one attempt to write the file anew to the next... */
     private static final long REBUILD_PAUSE_MILLIS = 1_000;

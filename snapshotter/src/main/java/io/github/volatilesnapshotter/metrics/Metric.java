@@ -35,7 +35,13 @@ enum Metric {
     TRACE_LOST(Type.COUNTER, "error.trace.lost", "Events of that trace that the kernel dropped"),
     LAST_LOOK(Type.SECONDS, "watch.last.look", "Time since the watch last looked at the superblock"),
     TRASH(Type.GAUGE, "trash.waiting", "Directories of removed snapshots that wait for deletion"),
-    TRASH_FAILING(Type.GAUGE, "trash.failing", "Of these, those that could not be deleted and are tried again"),
+    TRASH_FAILING(
+            Type.GAUGE, "trash.failing", "Of these, those that could not be moved or deleted and are tried again"),
+    CLEANUPS(
+            Type.COUNTER,
+            "cleanups",
+            "Cleanups, by whether they came to the end of the trash in their time",
+            "outcome"),
     LOST_LAYERS(Type.GAUGE, "lost.layers", "Committed snapshots whose directory was found to be gone"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
     EARLY_FILES(Type.COUNTER, "early.writeback.files", "Files of layers whose writeback was begun ahead of the Commit"),
@@ -49,6 +55,15 @@ enum Metric {
     OPEN_UPPERS_BOUND(Type.GAUGE, "open.uppers.bound", "How many may be"),
     PROBE(Type.TIMER, "overlay.probe", "Time of asking one overlay, or all of them, for a writeback error"),
     TRANSACTION(Type.TIMER, "metadata.transaction", "Time of one metadata transaction", "durability"),
+    TRANSACTION_WAIT(
+            Type.TIMER,
+            "metadata.wait",
+            "Time that a metadata transaction waited for its turn, those before it included",
+            "durability"),
+    CHECKPOINT(
+            Type.TIMER,
+            "metadata.checkpoint",
+            "Time for which no metadata could be written because the write-ahead log was carried over"),
     FLUSHES(Type.COUNTER, "metadata.flushes", "Flushes for durable transactions, each for all that waited for it"),
     WRITABLE(
             Type.GAUGE,

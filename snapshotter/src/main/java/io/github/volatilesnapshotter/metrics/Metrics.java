@@ -47,6 +47,14 @@ public final class Metrics implements AutoCloseable {
         ORDERED
     }
 
+    /** What came of one Cleanup. */
+    public enum CleanupOutcome {
+        /** What was thrown away before it is deleted. */
+        DONE,
+        /** Something is left for later: there was more than fits into its time, or it can't be deleted now. */
+        LEFT
+    }
+
     /** What came of one attempt to write all metadata anew after a failure. */
     public enum RebuildOutcome {
         /** Changes are accepted again. */
@@ -86,6 +94,7 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters kills = new LabelledCounters(Metric.KILLS);
     private final LabelledCounters transitions = new LabelledCounters(Metric.TRANSITIONS);
     private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
+    private final LabelledCounters cleanups = new LabelledCounters(Metric.CLEANUPS);
     private final LabelledCounters earlyTurns = new LabelledCounters(Metric.EARLY_TURNS);
     private final Counter earlyFiles = counter(Metric.EARLY_FILES, List.of());
     private final Counter earlyBytes = counter(Metric.EARLY_BYTES, List.of());
@@ -107,6 +116,9 @@ public final class Metrics implements AutoCloseable {
     private final Timer writeProbe = timer(Metric.WRITE_PROBE, DISK_BUCKETS, List.of());
     private final Timer durableTransaction = transactionTimer(Durability.DURABLE);
     private final Timer orderedTransaction = transactionTimer(Durability.ORDERED);
+    private final Timer durableWait = waitTimer(Durability.DURABLE);
+    private final Timer orderedWait = waitTimer(Durability.ORDERED);
+    private final Timer checkpoint = timer(Metric.CHECKPOINT, DISK_BUCKETS, List.of());
 
     public Metrics() {
         for (KillOutcome outcome : KillOutcome.values()) {
@@ -114,6 +126,9 @@ public final class Metrics implements AutoCloseable {
         }
         for (RebuildOutcome outcome : RebuildOutcome.values()) {
             rebuilds.of(word(outcome));
+        }
+        for (CleanupOutcome outcome : CleanupOutcome.values()) {
+            cleanups.of(word(outcome));
         }
         earlyTurns.of(WHOLE);
         earlyTurns.of(CUT);
@@ -196,9 +211,14 @@ public final class Metrics implements AutoCloseable {
         gauge(Metric.TRASH, List.of(), count);
     }
 
-    /** Shows how many of these could not be deleted; called from the scraping thread. */
+    /** Shows how many of these could not be moved or deleted; called from the scraping thread. */
     public void trashFailing(Supplier<Number> count) {
         gauge(Metric.TRASH_FAILING, List.of(), count);
+    }
+
+    /** What came of one Cleanup. */
+    public void cleanedUp(CleanupOutcome outcome) {
+        cleanups.of(word(outcome)).increment();
     }
 
     /** Shows how many committed snapshots have lost their directory; called from the scraping thread. */
@@ -318,13 +338,21 @@ public final class Metrics implements AutoCloseable {
         gauge(Metric.LAST_LOOK, List.of(), secondsAgo);
     }
 
-    /** One metadata transaction took this long. */
-    public void transactionTook(Durability durability, long nanoseconds) {
-        Timer timer = switch (durability) {
-            case DURABLE -> durableTransaction;
-            case ORDERED -> orderedTransaction;
-        };
-        timer.record(nanoseconds, TimeUnit.NANOSECONDS);
+    /**
+     * One metadata transaction was written.
+     *
+     * @param waitedNanos until it was its turn
+     * @param tookNanos from then on
+     */
+    public void transactionTook(Durability durability, long waitedNanos, long tookNanos) {
+        boolean isDurable = durability == Durability.DURABLE;
+        (isDurable ? durableWait : orderedWait).record(waitedNanos, TimeUnit.NANOSECONDS);
+        (isDurable ? durableTransaction : orderedTransaction).record(tookNanos, TimeUnit.NANOSECONDS);
+    }
+
+    /** The metadata's write-ahead log was carried over, and nobody could write meanwhile. */
+    public void checkpointTook(long nanoseconds) {
+        checkpoint.record(nanoseconds, TimeUnit.NANOSECONDS);
     }
 
     /** One flush brought durable metadata transactions to disk. */
@@ -379,6 +407,10 @@ public final class Metrics implements AutoCloseable {
 
     private Timer transactionTimer(Durability durability) {
         return timer(Metric.TRANSACTION, DISK_BUCKETS, tags(Metric.TRANSACTION, word(durability)));
+    }
+
+    private Timer waitTimer(Durability durability) {
+        return timer(Metric.TRANSACTION_WAIT, DISK_BUCKETS, tags(Metric.TRANSACTION_WAIT, word(durability)));
     }
 
     private void gauge(Metric metric, List<Tag> tags, Supplier<Number> value) {

@@ -39,6 +39,9 @@ final class AfterStart implements AutoCloseable {
     /** The thread's. */
     private boolean isLookFailing;
 
+    /** The thread's. */
+    private boolean isReportFailing;
+
     private final Thread thread =
             Thread.ofPlatform().name("recovery-after-start").daemon().unstarted(this::run);
 
@@ -68,20 +71,35 @@ final class AfterStart implements AutoCloseable {
         } catch (SyscallException e) {
             LOG.log(WARNING, "the priority of what follows a start can't be set", e);
         }
-        try {
-            // Now, in case that this daemon does not live long enough for all the layers.
-            report.write();
-            layerCheck.run(() -> closed.getCount() == 0);
-            report.write();
-        } catch (IOException | RuntimeException e) {
-            LOG.log(WARNING, "the report of the recovery can't be written", e);
-        }
+        // Now, in case that this daemon does not live long enough for all the layers.
+        writeReport();
+        lookIntoLayers();
+        writeReport();
         try {
             while (!closed.await(lookAgainMillis, TimeUnit.MILLISECONDS)) {
                 lookAgain();
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        }
+    }
+
+    /** A filesystem that is full has no room for a report, and layers that are to be told of all the same. */
+    private void writeReport() {
+        try {
+            report.write();
+            isReportFailing = false;
+        } catch (IOException | RuntimeException e) {
+            LOG.log(isReportFailing ? DEBUG : WARNING, "the report of the recovery can't be written", e);
+            isReportFailing = true;
+        }
+    }
+
+    private void lookIntoLayers() {
+        try {
+            layerCheck.run(() -> closed.getCount() == 0);
+        } catch (RuntimeException e) {
+            LOG.log(WARNING, "the look into each layer has ended early", e);
         }
     }
 

@@ -160,7 +160,7 @@ final class Committer {
         try {
             uppers.becomeLayer(id);
         } catch (SyscallException e) {
-            LOG.log(WARNING, "snapshot " + key + " is committed, but its work directory could not be thrown away", e);
+            LOG.log(WARNING, "snapshot " + key + " is committed, but its overlay could not be detached yet", e);
         }
     }
 }

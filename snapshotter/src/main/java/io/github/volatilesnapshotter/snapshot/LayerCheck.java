@@ -65,7 +65,7 @@ final class LayerCheck {
             }
             for (Path leftover : List.of(layout.work(id), layout.merged(id))) {
                 if (names.contains(new DirectoryTree.Name(leftover.getFileName().toString(), true))) {
-                    trash.throwAway(leftover);
+                    boolean _ = trash.throwAwaySoonerOrLater(leftover);
                 }
             }
         } catch (SyscallException e) {

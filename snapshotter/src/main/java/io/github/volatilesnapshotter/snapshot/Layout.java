@@ -23,6 +23,9 @@ import java.nio.file.Path;
  * </pre>
  */
 record Layout(Path root) {
+    /** Beside the upper. */
+    static final String MERGED = "merged";
+
     Path lock() {
         return root.resolve("lock");
     }
@@ -61,7 +64,7 @@ record Layout(Path root) {
 
     /** Where a volatile snapshot's overlay is mounted. */
     Path merged(long id) {
-        return snapshot(id).resolve("merged");
+        return snapshot(id).resolve(MERGED);
     }
 
     /** Written last into a layer, when all of it is on disk. */

@@ -11,6 +11,7 @@ import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.metrics.Metrics.CleanupOutcome;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
 import java.nio.file.Path;
@@ -146,11 +147,12 @@ final class OverlaySnapshotter implements Snapshotter {
         return locks.hold(key);
     }
 
-    /** What can't be undone now is found by the next start: a directory without a record. */
+    /** What can't be moved to the trash now is so later; it is a directory without a record, which the next start finds as well. */
     private void undoPrepare(long id, Exception cause) {
         try {
             uppers.throwAway(id);
         } catch (SyscallException e) {
+            LOG.log(WARNING, "the overlay of snapshot " + id + ", which failed, could not be detached yet", e);
             cause.addSuppressed(e);
         }
     }
@@ -255,7 +257,7 @@ final class OverlaySnapshotter implements Snapshotter {
         }
     }
 
-    /** The snapshot is removed; a directory that can't be moved now is found by the next start. */
+    /** The snapshot is removed; a directory that can't be moved to the trash now is so later. */
     private void throwAway(SnapshotRecord snapshot) {
         usages.forget(snapshot.id());
         poisoner.forget(snapshot.id());
@@ -269,7 +271,7 @@ final class OverlaySnapshotter implements Snapshotter {
         } catch (SyscallException e) {
             LOG.log(
                     WARNING,
-                    "snapshot " + snapshot.key() + " is removed, but its directory could not be thrown away",
+                    "snapshot " + snapshot.key() + " is removed, but its overlay could not be detached yet",
                     e);
         }
     }
@@ -324,10 +326,17 @@ final class OverlaySnapshotter implements Snapshotter {
         return reads.usage(key, cancellation);
     }
 
+    /**
+     * OK also where directories are left, which then is logged and counted: they are removed for whoever asks, and their space comes back by
+     * itself. An error would change nothing. containerd calls this once after a garbage collection, gives up nothing and repeats nothing if
+     * it fails, and would log a collection that has failed (core/metadata/db.go, cleanupSnapshotter).
+     */
     @Override
     public void cleanup() throws SnapshotException {
         try {
-            if (!trash.awaitSweep(settings.cleanupTimeoutMillis())) {
+            boolean isEmptied = trash.awaitSweep(settings.cleanupTimeoutMillis());
+            metrics.cleanedUp(isEmptied ? CleanupOutcome.DONE : CleanupOutcome.LEFT);
+            if (!isEmptied) {
                 LOG.log(WARNING, "cleanup leaves directories in the trash for later", "waiting", trash.waiting());
             }
         } catch (InterruptedException e) {

@@ -41,6 +41,8 @@ final class Recovery {
     /** Mounting waits for the filesystem's log, and uses one processor each. */
     private static final int MOUNTING_THREADS = 4;
 
+    private static final String UPPER_OPTION = "upperdir=";
+
     /** Ids are given one by one: a number above this was never one. */
     private static final long MOST_ID = 1L << 60;
 
@@ -57,6 +59,9 @@ final class Recovery {
     private final RecoveryReport report = new RecoveryReport();
 
     private final List<Poisoner.Verdict> verdicts = new ArrayList<>();
+
+    /** Their overlay stands in its place, and could not be taken over at once. */
+    private final Set<Long> standing = new HashSet<>();
 
     Recovery(
             Layout layout,
@@ -117,6 +122,8 @@ final class Recovery {
             if (isOverlayOf(id, mount)) {
                 if (tryTo("adopt the overlay", id, () -> uppers.adopt(id))) {
                     report.count(Outcome.ADOPTED);
+                } else {
+                    standing.add(id);
                 }
                 return;
             }
@@ -147,8 +154,8 @@ final class Recovery {
         return mount.isVolatile()
                 && mount.superOptions().stream()
                         // A path over fsconfig's 255 bytes is given, and shown, as a descriptor's.
-                        .anyMatch(option -> option.equals("upperdir=" + layout.upper(id))
-                                || option.startsWith("upperdir=/proc/self/fd/"));
+                        .anyMatch(option -> option.equals(UPPER_OPTION + layout.upper(id))
+                                || option.startsWith(UPPER_OPTION + "/proc/self/fd/"));
     }
 
     /**
@@ -230,6 +237,9 @@ final class Recovery {
         } else if (snapshot.poison() != null) {
             report.count(Outcome.STAYS_POISONED);
             poisonReports.remind(snapshot);
+        } else if (standing.contains(id)) {
+            // It has all its layers open, as one that was taken over.
+            toResume.add(snapshot);
         } else if (uppers.overlay(id).isEmpty()) {
             Optional<SnapshotRecord> lost = lostLayers.among(layers(snapshot));
             if (lost.isPresent()) {
@@ -271,7 +281,11 @@ final class Recovery {
     private void resume(SnapshotRecord snapshot, Past past, @Nullable Path elsewhere) {
         long id = snapshot.id();
         boolean isJudged = tryTo("resume", id, () -> {
-            if (elsewhere != null) {
+            if (standing.contains(id)) {
+                // What was missing, a descriptor or memory, may be there again. Never a second mount on top of it.
+                uppers.adopt(id);
+                report.count(Outcome.ADOPTED);
+            } else if (elsewhere != null) {
                 uppers.reattach(id, elsewhere);
                 report.add(Outcome.REATTACHED, id, snapshot.key(), "from " + elsewhere);
             } else if (past != Past.CLEAN) {
@@ -310,10 +324,12 @@ final class Recovery {
         Map<String, Path> byUpper = new HashMap<>();
         for (MountInfo mount : MountInfo.ofSelf()) {
             if (mount.isVolatile() && mount.root().equals("/")) {
+                Path mountPoint = Path.of(mount.mountPoint());
                 mount.superOptions().stream()
-                        .filter(option -> option.startsWith("upperdir="))
-                        .forEach(option ->
-                                byUpper.put(option.substring("upperdir=".length()), Path.of(mount.mountPoint())));
+                        .filter(option -> option.startsWith(UPPER_OPTION))
+                        .map(option -> option.substring(UPPER_OPTION.length()))
+                        .filter(upper -> !mountPoint.equals(Path.of(upper).resolveSibling(Layout.MERGED)))
+                        .forEach(upper -> byUpper.put(upper, mountPoint));
             }
         }
         return byUpper;
@@ -340,8 +356,11 @@ final class Recovery {
     }
 
     private void throwAway(Outcome outcome, long id, String why) {
-        if (tryTo("throw away " + layout.snapshot(id), id, () -> trash.throwAway(layout.snapshot(id)))) {
+        if (trash.throwAwaySoonerOrLater(layout.snapshot(id))) {
             report.add(outcome, id, keyOf(id), why);
+        } else {
+            report.add(
+                    Outcome.FAILED, id, keyOf(id), "can't move " + layout.snapshot(id) + " to the trash yet: " + why);
         }
     }
 

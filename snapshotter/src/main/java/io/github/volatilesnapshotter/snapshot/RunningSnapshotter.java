@@ -137,8 +137,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         layout.create();
         Remains.Reading remains = Remains.begin(layout);
         TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), layout.period());
-        SnapshotStore store = SqliteSnapshotStore.open(layout.database(), note, new StoreReports(metrics));
+        SqliteSnapshotStore store = SqliteSnapshotStore.open(layout.database(), note, new StoreReports(metrics));
         opened.add(store::close);
+        metrics.queueLength("metadata_writers", store::waitingWriters);
         return new RunningSnapshotter(opened, store, settings, layout, metrics, remains);
     }
 

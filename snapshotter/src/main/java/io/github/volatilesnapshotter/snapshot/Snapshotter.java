@@ -57,6 +57,9 @@ public interface Snapshotter {
     /** Stored for a committed snapshot, counted for an active, zero for a view. */
     Usage usage(String key, Cancellation cancellation) throws SnapshotException;
 
-    /** Deletes the files of removed snapshots; returns when what was removed before the call is gone. */
+    /**
+     * Deletes the files of removed snapshots; returns when what was removed before the call is gone, or after a bounded time: what is left then is
+     * deleted all the same.
+     */
     void cleanup() throws SnapshotException;
 }

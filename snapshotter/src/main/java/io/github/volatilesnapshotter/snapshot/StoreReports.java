@@ -28,7 +28,12 @@ final class StoreReports implements StoreObserver {
             case DURABLE -> Metrics.Durability.DURABLE;
             case ORDERED -> Metrics.Durability.ORDERED;
         };
-        metrics.transactionTook(label, tookNanos);
+        metrics.transactionTook(label, waitedNanos, tookNanos);
+    }
+
+    @Override
+    public void checkpointed(long logBytes, long blockedNanos) {
+        metrics.checkpointTook(blockedNanos);
     }
 
     @Override

@@ -25,17 +25,20 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
 import java.util.concurrent.ScheduledThreadPoolExecutor;
+import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
  * Where directories wait to be deleted. Putting one there is a rename; deleting happens on one thread of its own, at idle priority. The
  * directory itself is the queue: nothing is forgotten by a crash, and nothing but counts is held in memory, and when to try again what
- * could not be deleted.
+ * could not be deleted. What can't even be moved there is kept in mind, and tried again in the same way; the next start finds it as well.
  *
  * <p>Deleting stays on the trash's own mount. What somebody has mounted inside is detached first, so that nothing on it is touched; what is
  * immutable or append-only is made not to be.
@@ -54,24 +57,59 @@ final class Trash implements AutoCloseable {
     /** Directories that may wait at low priority. */
     private static final int MANY = 1_000;
 
+    /** Directories outside of the trash that are kept in mind. */
+    static final int MOST_UNMOVED = 10_000;
+
     private final Path directory;
     private final AtomicLong sequence;
-    private final AtomicLong waiting = new AtomicLong();
     private final AtomicBoolean isSweepDue = new AtomicBoolean();
     private final AtomicBoolean isRetryDue = new AtomicBoolean();
+
+    /** How many were moved here, all in all: each is counted before the sweep that it asks for begins. */
+    private final AtomicLong moved = new AtomicLong();
+
+    /** Written by the thread. */
+    private volatile Listing listing = new Listing(0, 0);
+
+    /** A sweep of everything that has not begun: all who come before it does wait for the same one. */
+    private final AtomicReference<@Nullable FutureTask<Boolean>> nextSweep = new AtomicReference<>();
 
     /** What could not be deleted, in the trash now; used by the thread, but for its size. */
     private final Map<Path, Failed> failed = new ConcurrentHashMap<>();
 
+    /** What could not be moved here, by its path now. Added to by any thread; taken from by the trash's. */
+    private final Map<Path, Failed> unmoved = new ConcurrentHashMap<>();
+
+    private final AtomicBoolean isOverfull = new AtomicBoolean();
+
+    /**
+     * What the trash held when it was last listed, less what was deleted since.
+     *
+     * @param movedBefore how many had been moved here when the listing began: those after it may be in it or not
+     */
+    private record Listing(long left, long movedBefore) {
+        Listing lessOne() {
+            return new Listing(left - 1, movedBefore);
+        }
+    }
+
     /** When the next try is due, as {@link System#nanoTime}, and the pause after it. */
     private record Failed(long nextNanos, long pauseMillis) {
+        static Failed after(@Nullable Failed before) {
+            long pauseMillis = before == null ? RETRY_MILLIS : before.pauseMillis();
+            return new Failed(
+                    System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(pauseMillis),
+                    Math.min(2 * pauseMillis, LONGEST_RETRY_MILLIS));
+        }
+
         boolean isDue() {
             return System.nanoTime() - nextNanos >= 0;
         }
     }
 
+    /** At most three tasks wait for it: two sweeps, and one that is due after a pause. After a stop it takes none, and says nothing. */
     private final ScheduledThreadPoolExecutor thread = new ScheduledThreadPoolExecutor(
-            1, Thread.ofPlatform().name("trash").daemon().factory());
+            1, Thread.ofPlatform().name("trash").daemon().factory(), new ThreadPoolExecutor.DiscardPolicy());
 
     /** @param directory on the same filesystem as everything that is thrown into it */
     Trash(Path directory) {
@@ -83,28 +121,66 @@ final class Trash implements AutoCloseable {
     }
 
     /** Begins to delete what an earlier daemon left. */
-    void start() throws SyscallException {
-        waiting.set(contents().size());
+    void start() {
         requestSweep();
     }
 
     /** Takes {@code path} out of sight at once; what it holds is deleted later. One that does not exist is no error. */
     void throwAway(Path path) throws SyscallException {
+        if (move(path)) {
+            requestSweep();
+        }
+    }
+
+    /**
+     * As {@link #throwAway}, but what can't be moved now is moved as soon as that works: the path must mean nothing else until then. It is
+     * logged once, and counted as {@link #waiting} and {@link #failing}.
+     *
+     * @return false if it is not moved yet
+     */
+    boolean throwAwaySoonerOrLater(Path path) {
+        try {
+            throwAway(path);
+            return true;
+        } catch (SyscallException e) {
+            keepInMind(path, e);
+            return false;
+        }
+    }
+
+    private void keepInMind(Path path, SyscallException why) {
+        if (unmoved.size() < MOST_UNMOVED) {
+            if (unmoved.putIfAbsent(path, Failed.after(null)) == null) {
+                LOG.log(WARNING, path + " can't be moved to the trash now, it is tried again", why);
+            }
+            retryLater();
+        } else if (isOverfull.compareAndSet(false, true)) {
+            LOG.log(
+                    WARNING,
+                    path + " can't be moved to the trash, as " + MOST_UNMOVED
+                            + " others; those beyond them are left to the next start",
+                    why);
+        }
+    }
+
+    /** Whether there was something to move. */
+    private boolean move(Path path) throws SyscallException {
         Path target = directory.resolve(path.getFileName() + "." + sequence.incrementAndGet());
         try {
             Entries.rename(path, target);
         } catch (SyscallException e) {
-            if (e.errno().equals(Errno.ENOENT)) {
-                return;
+            // Not by the error: a filesystem that is read-only says so of what is not there, too.
+            if (!Entries.exists(path)) {
+                return false;
             }
             if (!isFreed(path, e.errno())) {
                 throw e;
             }
             Entries.rename(path, target);
         }
+        moved.incrementAndGet();
         CrashPoint.THROWN_AWAY.reached();
-        waiting.incrementAndGet();
-        requestSweep();
+        return true;
     }
 
     /** Whether what stood in the way of a rename is gone: somebody's mount on it, or a flag of it. */
@@ -116,30 +192,53 @@ final class Trash implements AutoCloseable {
         return errno.equals(Errno.EPERM) && InodeFlags.unprotect(path);
     }
 
-    /** Directories that wait. */
+    /** Directories that wait. What came while the trash was listed counts twice until the next sweep, which it has asked for. */
     long waiting() {
-        return waiting.get();
+        Listing seen = listing;
+        return seen.left() + moved.get() - seen.movedBefore() + unmoved.size();
     }
 
-    /** Directories that wait because they could not be deleted. */
+    /** Directories that wait because they could not be deleted, or not even moved. */
     long failing() {
-        return failed.size();
+        return (long) failed.size() + unmoved.size();
     }
 
     /**
-     * Returns when everything that was thrown away before the call is deleted, or was tried.
+     * Returns when everything that was thrown away before the call is deleted, or was tried. Callers share a sweep that has not begun, so
+     * that no more than one waits, whoever has given up waiting for it.
      *
-     * @return false if that was not so within the time
+     * @return false if that was not so within the time, or something could not be deleted
      */
     boolean awaitSweep(long waitMillis) throws InterruptedException {
-        // One thread runs them in order: whatever sweep is under way, this one begins after it.
-        Future<Boolean> sweep = thread.submit(() -> sweep(true));
         try {
-            return sweep.get(waitMillis, TimeUnit.MILLISECONDS);
+            return sharedSweep().get(waitMillis, TimeUnit.MILLISECONDS);
         } catch (TimeoutException e) {
             return false;
         } catch (ExecutionException e) {
             throw new IllegalStateException("sweeping " + directory, e.getCause());
+        }
+    }
+
+    /** Sweeps that are under way or wait for their turn. */
+    int sweepsAhead() {
+        return thread.getQueue().size() + thread.getActiveCount();
+    }
+
+    private Future<Boolean> sharedSweep() {
+        while (true) {
+            FutureTask<Boolean> next = nextSweep.get();
+            if (next != null) {
+                return next;
+            }
+            FutureTask<Boolean> mine = new FutureTask<>(() -> {
+                // Before it looks: whoever comes from now on needs another one.
+                nextSweep.set(null);
+                return sweep(true);
+            });
+            if (nextSweep.compareAndSet(null, mine)) {
+                thread.execute(mine);
+                return mine;
+            }
         }
     }
 
@@ -158,7 +257,7 @@ final class Trash implements AutoCloseable {
 
     /** Beside the sweeps that are asked for, which must not wait for it. */
     private void retryLater() {
-        if (isRetryDue.compareAndSet(false, true) && !thread.isShutdown()) {
+        if (isRetryDue.compareAndSet(false, true)) {
             var _ = thread.schedule(
                     () -> {
                         isRetryDue.set(false);
@@ -175,7 +274,7 @@ final class Trash implements AutoCloseable {
      */
     private void setPriority() {
         try {
-            if (waiting.get() < MANY) {
+            if (waiting() < MANY) {
                 Niceness.yieldToOthers();
                 IoPriority.yieldToOthers();
             } else {
@@ -193,9 +292,10 @@ final class Trash implements AutoCloseable {
      * @param all also what failed a moment ago
      */
     private boolean sweep(boolean all) {
-        setPriority();
+        moveWhatCouldNotBe(all);
         try {
-            List<Path> contents = contents();
+            List<Path> contents = list();
+            setPriority();
             failed.keySet().retainAll(Set.copyOf(contents));
             for (Path path : contents) {
                 Failed before = failed.get(path);
@@ -203,11 +303,33 @@ final class Trash implements AutoCloseable {
                     delete(path, before);
                 }
             }
-            return failed.isEmpty();
+            return failed.isEmpty() && unmoved.isEmpty();
         } catch (SyscallException e) {
             LOG.log(WARNING, "trash " + directory + " can't be read, tried again in " + RETRY_MILLIS + " ms", e);
             return false;
         }
+    }
+
+    private void moveWhatCouldNotBe(boolean all) {
+        unmoved.forEach((path, before) -> {
+            if (thread.isShutdown() || !(all || before.isDue())) {
+                return;
+            }
+            try {
+                boolean _ = move(path);
+                unmoved.remove(path);
+            } catch (SyscallException e) {
+                unmoved.put(path, Failed.after(before));
+                LOG.log(DEBUG, path + " still can't be moved to the trash", e);
+            }
+        });
+    }
+
+    private List<Path> list() throws SyscallException {
+        long movedBefore = moved.get();
+        List<Path> contents = contents();
+        listing = new Listing(contents.size(), movedBefore);
+        return contents;
     }
 
     private void delete(Path path, @Nullable Failed before) {
@@ -215,14 +337,9 @@ final class Trash implements AutoCloseable {
             deleteOrDetach(path);
             CrashPoint.TRASH_DELETED.reached();
             failed.remove(path);
-            waiting.decrementAndGet();
+            listing = listing.lessOne();
         } catch (SyscallException e) {
-            long pauseMillis = before == null ? RETRY_MILLIS : before.pauseMillis();
-            failed.put(
-                    path,
-                    new Failed(
-                            System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(pauseMillis),
-                            Math.min(2 * pauseMillis, LONGEST_RETRY_MILLIS)));
+            failed.put(path, Failed.after(before));
             // Once: it may stay for hours.
             LOG.log(before == null ? WARNING : DEBUG, "trash " + path + " can't be deleted now, it is tried again", e);
         }

@@ -21,7 +21,7 @@ import java.util.concurrent.ConcurrentHashMap;
  * The directories of active snapshots, and what is held open for them: the overlay of each volatile one, the witness of each
  * durable one. May be called from any thread; two calls for one id must not meet (see {@link KeyLocks}).
  */
-final class Uppers implements AutoCloseable {
+class Uppers implements AutoCloseable {
     private static final int PERMISSIONS = 07777;
 
     private final Layout layout;
@@ -84,6 +84,7 @@ final class Uppers implements AutoCloseable {
         OverlayLayers layers = new OverlayLayers(lower, layout.upper(id), layout.work(id));
         Optional<VolatileOverlay> overlay = superblock.resumeVolatile(layers, layout.merged(id));
         overlay.ifPresent(mounted -> overlays.put(id, mounted));
+        CrashPoint.OVERLAY_MOUNTED.reached();
         return overlay.isPresent();
     }
 
@@ -191,20 +192,34 @@ final class Uppers implements AutoCloseable {
         }
     }
 
-    /** Releases {@code id} and takes its directories out of sight. Flushes nothing, and does not wait for a deletion. */
+    /**
+     * Releases {@code id} and takes its directories out of sight, sooner or later. Flushes nothing, and does not wait for a deletion.
+     *
+     * @throws SyscallException if its overlay could not be detached: that is done again before the directories are deleted
+     */
     void throwAway(long id) throws SyscallException {
-        release(id);
-        CrashPoint.DETACHED.reached();
-        trash.throwAway(layout.snapshot(id));
+        try {
+            release(id);
+        } finally {
+            CrashPoint.DETACHED.reached();
+            boolean _ = trash.throwAwaySoonerOrLater(layout.snapshot(id));
+        }
     }
 
-    /** Releases {@code id}, whose upper is a layer now, and takes out of sight what a layer does not need. */
+    /**
+     * Releases {@code id}, whose upper is a layer now, and takes out of sight, sooner or later, what a layer does not need.
+     *
+     * @throws SyscallException if its overlay could not be detached: that is done again before the directories are moved
+     */
     void becomeLayer(long id) throws SyscallException {
-        release(id);
-        CrashPoint.LAYER_RELEASED.reached();
-        trash.throwAway(layout.work(id));
-        CrashPoint.LAYER_WORK_GONE.reached();
-        trash.throwAway(layout.merged(id));
+        try {
+            release(id);
+        } finally {
+            CrashPoint.LAYER_RELEASED.reached();
+            boolean _ = trash.throwAwaySoonerOrLater(layout.work(id));
+            CrashPoint.LAYER_WORK_GONE.reached();
+            boolean _ = trash.throwAwaySoonerOrLater(layout.merged(id));
+        }
     }
 
     /** Closes every descriptor and leaves every mount: containers run on them. */

@@ -43,6 +43,7 @@ final class Invariants {
     private final Crash crash;
     private final boolean mayBePoisoned;
     private final Map<Long, Tree> uppersBefore;
+    private final Meddling meddling;
 
     private final List<Violation> violations = new ArrayList<>();
     private final Map<String, Entry> found = new TreeMap<>();
@@ -54,6 +55,7 @@ final class Invariants {
      *
      * @param mayBePoisoned whether the disk has failed on purpose, so that an active may be poisoned after a kill
      * @param uppersBefore what was in the uppers of actives after the kill and before the start, see {@link #uppers}
+     * @param meddling what was done to its mounts in between
      */
     Invariants(
             Peer peer,
@@ -61,13 +63,15 @@ final class Invariants {
             Expected expected,
             Crash crash,
             boolean mayBePoisoned,
-            Map<Long, Tree> uppersBefore) {
+            Map<Long, Tree> uppersBefore,
+            Meddling meddling) {
         this.peer = peer;
         this.client = client;
         this.expected = expected;
         this.crash = crash;
         this.mayBePoisoned = mayBePoisoned;
         this.uppersBefore = uppersBefore;
+        this.meddling = meddling;
     }
 
     /**
@@ -197,9 +201,17 @@ final class Invariants {
 
     private void checkPoison() {
         poisoned.forEach((name, reason) -> {
-            boolean isExplained = crash == Crash.POWER_CUT ? reason.equals("crash") : mayBePoisoned;
-            if (!isExplained || !isActive(found.get(name))) {
+            Entry entry = found.get(name);
+            boolean isExplained = crash == Crash.POWER_CUT
+                    ? reason.equals("crash")
+                    : mayBePoisoned || (reason.equals("unverifiable") && meddling.mayPoison(entry));
+            if (!isExplained || !isActive(entry)) {
                 violated(Kind.POISONED, name + ": " + reason);
+            }
+        });
+        found.forEach((name, entry) -> {
+            if (isActive(entry) && meddling.mustPoison(entry) && !poisoned.containsKey(name)) {
+                violated(Kind.NOT_POISONED, name + " (" + entry.id() + ") was not watched");
             }
         });
         if (crash == Crash.POWER_CUT && peer.isOurs()) {
@@ -231,11 +243,22 @@ final class Invariants {
                 continue;
             }
             layers++;
-            String differences = entry.tree().differencesTo(treeOf(entry.id()));
+            String differences = entry.tree().differencesAfterCommit(treeOf(entry.id()), treesBelow(entry, found));
             if (!differences.isEmpty()) {
                 violated(Kind.DAMAGED_LAYER, named.getKey() + " (" + entry.id() + "): " + differences);
             }
         }
+    }
+
+    /** Of its parents as far as they are known: where one is not, a whiteout that hides something of it may be missing unseen. */
+    static List<Tree> treesBelow(Entry entry, Map<String, Entry> known) {
+        List<Tree> below = new ArrayList<>();
+        Entry parent = known.get(entry.parent());
+        while (parent != null && parent.tree() != null) {
+            below.add(parent.tree());
+            parent = known.get(parent.parent());
+        }
+        return below;
     }
 
     private void checkUppers() throws IOException {

@@ -3,11 +3,11 @@ package io.github.volatilesnapshotter.crash;
 import io.github.volatilesnapshotter.crash.Ledger.Crash;
 import io.github.volatilesnapshotter.crash.Violation.Kind;
 import io.github.volatilesnapshotter.lab.Disk;
+import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.util.EnumSet;
-import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
@@ -23,10 +23,28 @@ final class KillRounds implements AutoCloseable {
     /** How long the load goes on if the point is not reached. */
     private static final int POINT_MILLIS = 600;
 
-    /** How long it goes on after the disk has begun to fail. */
+    /** How long it goes on after the disk has begun to fail... */
     private static final int ERROR_MILLIS = 1_500;
 
+    /** ...or where the disk is to heal again before the daemon dies... */
+    private static final int ERROR_TO_HEAL_MILLIS = 700;
+
+    /** ...and from then on: the records are written anew after a second or three. */
+    private static final int HEALED_MILLIS = 5_000;
+
+    /** How long a daemon that serves is given to come to what it does beside the first requests. */
+    private static final int AFTER_START_MILLIS = 500;
+
     private static final int MOST_PASSAGES = 6;
+
+    /** Carries the log of the records over some times in a round, instead of once in some hundred. */
+    private static final String SMALL_LOG = "-Dvolatilesnapshotter.checkpoint=" + (64 << 10);
+
+    /** Points of a daemon that serves, and... */
+    static final String OF_LOADS = "load";
+
+    /** ...of one that starts, as {@link Tally} tells them apart. */
+    static final String OF_STARTS = "start";
 
     /** What a start says that finds records missing. */
     private static final String LOSS = "acknowledged transactions are missing";
@@ -48,7 +66,18 @@ final class KillRounds implements AutoCloseable {
             CrashPoint.OVERLAY_MOUNTED,
             CrashPoint.WRITTEN);
 
-    /** Points that are passed when a disk fails, or never by a load of a second. */
+    /** Of these, those that need an overlay that is not mounted any more. */
+    private static final Set<CrashPoint> OF_A_REMOUNT = EnumSet.of(
+            CrashPoint.WORK_RENEWED, CrashPoint.OVERLAY_MOUNTED, CrashPoint.THROWN_AWAY, CrashPoint.TRASH_DELETED);
+
+    /** Those that need a sentinel that does not stand any more. */
+    private static final Set<CrashPoint> OF_A_NEW_SENTINEL = EnumSet.of(
+            CrashPoint.WRITTEN,
+            CrashPoint.SENTINEL_DETACHED,
+            CrashPoint.SENTINEL_DIRECTORIES_MADE,
+            CrashPoint.SENTINEL_MOUNTED);
+
+    /** Points that are passed when a disk fails. */
     private static final Set<CrashPoint> OF_AN_ERROR = EnumSet.of(
             CrashPoint.POISON_KNOWN,
             CrashPoint.POISON_RECORDED,
@@ -60,14 +89,25 @@ final class KillRounds implements AutoCloseable {
             CrashPoint.OLD_LOG_REMOVED,
             CrashPoint.DATABASE_REPLACED);
 
+    /** Of these, those that need records that could not be written, and a disk that takes them again. */
+    private static final Set<CrashPoint> OF_A_REBUILD =
+            EnumSet.of(CrashPoint.NEXT_DATABASE_FINISHED, CrashPoint.OLD_LOG_REMOVED, CrashPoint.DATABASE_REPLACED);
+
+    /** Those that are passed while the disk fails; the others when it stores data again. */
+    private static final Set<CrashPoint> OF_A_FAILING_DISK =
+            EnumSet.of(CrashPoint.POISON_KNOWN, CrashPoint.POISON_RECORDED);
+
     private static final Set<CrashPoint> OF_A_LOAD = ofALoad();
 
     private final Peer peer;
     private final Disk disk;
     private final Load.Settings load;
+    private final boolean hasSmallLog;
     private final long seed;
     private final Random random;
     private final Tally tally;
+    private final Turns ofLoads;
+    private final Turns ofStarts;
     private final Ledger ledger = new Ledger();
     private int round;
     private boolean isLossAccepted;
@@ -77,25 +117,25 @@ final class KillRounds implements AutoCloseable {
      * On a root of its own.
      *
      * @param disk on which the root lies; it fails in each round if the load says that it may
+     * @param hasSmallLog whether the log of the records is carried over often
      * @param tally where everything is counted
      */
-    KillRounds(Peer peer, Disk disk, Load.Settings load, long seed, Tally tally) {
+    KillRounds(Peer peer, Disk disk, Load.Settings load, boolean hasSmallLog, long seed, Tally tally) {
         this.peer = peer;
         this.disk = disk;
         this.load = load;
+        this.hasSmallLog = hasSmallLog;
         this.seed = seed;
         this.random = new Random(seed);
         this.tally = tally;
+        this.ofLoads = tally.turns(OF_LOADS, () -> new Turns(load.mayFail() ? OF_AN_ERROR : OF_A_LOAD, seed));
+        this.ofStarts = tally.turns(OF_STARTS, () -> new Turns(OF_A_START, seed));
     }
 
     private static Set<CrashPoint> ofALoad() {
         Set<CrashPoint> points = EnumSet.complementOf(EnumSet.copyOf(OF_AN_ERROR));
         points.removeIf(point -> point.word().startsWith("start-"));
-        points.removeAll(EnumSet.of(
-                CrashPoint.WORK_RENEWED,
-                CrashPoint.ORPHAN_DETACHED,
-                CrashPoint.IDS_RESERVED,
-                CrashPoint.LOG_CARRIED_OVER));
+        points.removeAll(EnumSet.of(CrashPoint.WORK_RENEWED, CrashPoint.ORPHAN_DETACHED, CrashPoint.IDS_RESERVED));
         return points;
     }
 
@@ -110,36 +150,66 @@ final class KillRounds implements AutoCloseable {
 
     private void run() throws IOException, InterruptedException {
         if (!peer.isAlive()) {
-            peer.start();
+            peer.start(options());
         }
         loadAndKill();
         Map<Long, Tree> uppers = load.mayFail() ? Map.of() : Invariants.uppers(peer, ledger.known());
         Invariants.directories(peer).forEach(ledger::sawId);
+        Meddling meddling = Meddling.NONE;
         if (peer.isOurs() && random.nextInt(4) == 0) {
-            dieAtStart();
+            CrashPoint point = ofStarts.next(_ -> true);
+            meddling = load.mayFail() ? Meddling.NONE : meddle(point);
+            dieAtStart(point);
+        } else if (peer.isOurs() && !load.mayFail() && random.nextInt(4) == 0) {
+            meddling = meddle();
         }
         startAgain();
         if (load.mayFail()) {
             // What a disk has lost can be read until the page is needed for something else.
             disk.dropCaches();
         }
-        check(uppers);
+        check(uppers, meddling);
+    }
+
+    private String[] options() {
+        return hasSmallLog ? new String[] {SMALL_LOG} : new String[0];
+    }
+
+    /** Without which a start would not come to the point. */
+    private Meddling meddle(CrashPoint point) throws IOException {
+        if (OF_A_REMOUNT.contains(point)) {
+            return Meddling.unmountSome(peer, random);
+        }
+        if (OF_A_NEW_SENTINEL.contains(point)) {
+            return Meddling.unmountSomeAndTheSentinel(peer, random);
+        }
+        return point == CrashPoint.ORPHAN_DETACHED ? Meddling.cover(peer, random) : meddle();
+    }
+
+    private Meddling meddle() throws IOException {
+        return switch (random.nextInt(4)) {
+            case 0 -> Meddling.unmountSome(peer, random);
+            case 1 -> Meddling.unmountSomeAndTheSentinel(peer, random);
+            case 2 -> Meddling.cover(peer, random);
+            default -> Meddling.NONE;
+        };
     }
 
     private void loadAndKill() throws IOException, InterruptedException {
-        boolean isAtPoint = peer.isOurs() && random.nextInt(5) < 3;
-        CrashPoint point = next(load.mayFail() ? OF_AN_ERROR : OF_A_LOAD);
+        boolean isAtPoint = peer.isOurs()
+                && (random.nextInt(5) < 3
+                        || (load.mayFail() && !ofLoads.neverReached().isEmpty()));
+        CrashPoint point = ofLoads.next(this::isPossible);
         int passage = load.mayFail() ? 1 + random.nextInt(2) : 1 + random.nextInt(MOST_PASSAGES);
         int millis = random.nextInt(SHORTEST_MILLIS, LONGEST_MILLIS);
         if (isAtPoint) {
-            peer.arm(point, passage);
+            peer.arm(point, ofLoads.isRetried(point) ? 1 : passage);
         }
         try (Load running = new Load(peer, ledger, load, seed * 1_000 + round)) {
             running.start();
             boolean hasEnded = running.awaitEnd(isAtPoint && !load.mayFail() ? POINT_MILLIS : millis);
             if (load.mayFail() && !hasEnded) {
-                disk.startFailing();
-                hasEnded = running.awaitEnd(ERROR_MILLIS);
+                hasEnded = fail(running, isAtPoint && !OF_A_FAILING_DISK.contains(point));
             }
             peer.kill();
             running.stop();
@@ -147,7 +217,7 @@ final class KillRounds implements AutoCloseable {
                 disk.heal();
             }
             if (isAtPoint) {
-                tally.point(point, hasEnded);
+                tally.point(OF_LOADS, point, hasEnded);
             }
             tally.answers(running.calls());
             running.complaints().forEach(complaint -> tally.violated(new Violation(Kind.REFUSED, complaint)));
@@ -156,13 +226,37 @@ final class KillRounds implements AutoCloseable {
         }
     }
 
+    /** Whether the load has ended, because the daemon has died. */
+    private boolean fail(Load running, boolean healsAgain) throws IOException, InterruptedException {
+        disk.startFailing();
+        if (!healsAgain) {
+            return running.awaitEnd(ERROR_MILLIS);
+        }
+        if (running.awaitEnd(ERROR_TO_HEAL_MILLIS)) {
+            return true;
+        }
+        disk.heal();
+        return running.awaitEnd(HEALED_MILLIS);
+    }
+
+    /** The records can be written on the one disk while the data can't; on the other it is time for what only that one comes to. */
+    private boolean isPossible(CrashPoint point) {
+        if (load.mayFail()) {
+            boolean isOfARebuild = OF_A_REBUILD.contains(point);
+            boolean losesRecords = disk instanceof FaultyDisk;
+            boolean isOneMissing = ofLoads.neverReached().stream().anyMatch(OF_A_REBUILD::contains);
+            return losesRecords ? isOfARebuild || !isOneMissing : !isOfARebuild;
+        }
+        return hasSmallLog || point != CrashPoint.LOG_CARRIED_OVER;
+    }
+
     /** What a start leaves that does not come to its end is found by the next. */
-    private void dieAtStart() throws IOException {
-        CrashPoint point = next(OF_A_START);
-        peer.arm(point, 1 + random.nextInt(3));
+    private void dieAtStart(CrashPoint point) throws IOException {
+        peer.arm(point, ofStarts.isRetried(point) ? 1 : 1 + random.nextInt(3));
         try {
-            peer.launch();
-            tally.point(point, !peer.awaitServing());
+            peer.launch(options());
+            boolean hasEnded = !peer.awaitServing() || peer.awaitEnd(AFTER_START_MILLIS);
+            tally.point(OF_STARTS, point, hasEnded);
             peer.kill();
         } finally {
             peer.disarm();
@@ -178,7 +272,7 @@ final class KillRounds implements AutoCloseable {
         isRemounted = false;
         while (true) {
             try {
-                peer.start();
+                peer.start(options());
                 return;
             } catch (IOException e) {
                 if (!load.mayFail() || (isLossAccepted && isRemounted)) {
@@ -204,7 +298,7 @@ final class KillRounds implements AutoCloseable {
         }
     }
 
-    private void check(Map<Long, Tree> uppers) throws IOException {
+    private void check(Map<Long, Tree> uppers, Meddling meddling) throws IOException {
         try (Client client = peer.connect()) {
             // Ordered operations reach a disk sooner or later: one that fails may lose some, and says so unless it was
             // mounted anew.
@@ -212,7 +306,7 @@ final class KillRounds implements AutoCloseable {
                     ? ledger.expected(Crash.POWER_CUT, ledger.now(), ledger.now())
                     : ledger.expectedAfterKill();
             Invariants.Report report =
-                    new Invariants(peer, client, expected, Crash.KILL, load.mayFail(), uppers).check();
+                    new Invariants(peer, client, expected, Crash.KILL, load.mayFail(), uppers, meddling).check();
             tally.found(report);
             for (String key : ledger.poisoned()) {
                 Entry entry = report.found().get(key);
@@ -225,11 +319,6 @@ final class KillRounds implements AutoCloseable {
         } catch (StatusRuntimeException e) {
             tally.violated(new Violation(Kind.UNUSABLE, "a check was answered " + e.getStatus()));
         }
-    }
-
-    /** One after the other, so that a series comes to all of them; each run begins somewhere else. */
-    private CrashPoint next(Set<CrashPoint> points) {
-        return List.copyOf(points).get(Math.floorMod(seed + tally.nextPoint(), points.size()));
     }
 
     /** Ends the snapshotter and takes away what it leaves mounted. */

@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.crash;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -15,17 +16,36 @@ final class KillRoundsTest {
     private static final int STOCK_ROUNDS = Integer.getInteger("crash.stock.rounds", 25);
     private static final long SEED = Long.getLong("crash.seed", KillSeries.newSeed());
 
+    /** With so many rounds each point is reached. */
+    private static final int ROUNDS_FOR_ALL_POINTS = 200;
+
+    private static final int ROUNDS_ON_FAILING_DISKS_FOR_ALL_POINTS = 20;
+
     @TempDir
     private Path directory;
 
+    /** First, so that it is there whatever ends the test. */
+    @BeforeAll
+    static void tellTheSeed() {
+        System.out.println("seed " + SEED);
+    }
+
     @Test
     void a_killed_daemon_loses_nothing_and_leaves_nothing_behind() throws Exception {
-        assertNothingIsWrong(KillSeries.kill(directory, ROUNDS, SEED));
+        Tally tally = KillSeries.kill(directory, ROUNDS, SEED);
+        assertNothingIsWrong(tally);
+        if (ROUNDS >= ROUNDS_FOR_ALL_POINTS) {
+            assertEveryPointWasReached(tally, KillRounds.OF_LOADS, KillRounds.OF_STARTS);
+        }
     }
 
     @Test
     void a_daemon_that_is_killed_while_its_disk_fails_loses_nothing_and_leaves_nothing_behind() throws Exception {
-        assertNothingIsWrong(KillSeries.killWhileTheDiskFails(directory, ROUNDS_ON_FAILING_DISKS, SEED));
+        Tally tally = KillSeries.killWhileTheDiskFails(directory, ROUNDS_ON_FAILING_DISKS, SEED);
+        assertNothingIsWrong(tally);
+        if (ROUNDS_ON_FAILING_DISKS >= ROUNDS_ON_FAILING_DISKS_FOR_ALL_POINTS) {
+            assertEveryPointWasReached(tally, KillRounds.OF_LOADS);
+        }
     }
 
     /** For comparison: what is wrong is printed, and not asserted, as it depends on when the kill comes. */
@@ -39,6 +59,12 @@ final class KillRoundsTest {
     private static void assertNothingIsWrong(Tally tally) {
         tell(tally);
         assertThat(tally.violations()).as("seed " + SEED).isEmpty();
+    }
+
+    private static void assertEveryPointWasReached(Tally tally, String... kinds) {
+        assertThat(tally.neverReached(kinds))
+                .as("seed " + SEED + ": points at which no daemon has died")
+                .isEmpty();
     }
 
     private static void tell(Tally tally) {

@@ -43,11 +43,12 @@ final class KillSeries {
             Load.Settings load = new Load.Settings(CLIENTS, LAYERS_OF_A_CLIENT, mayFail);
             // Two kinds of failure: one that takes the file system's own blocks too, and one of data only.
             boolean failsForDataOnly = mayFail && (done / ofARoot) % 2 == 0;
+            boolean hasSmallLog = (done / ofARoot) % 2 == 1;
             try (Disk disk = failsForDataOnly
                             ? FuseDisk.create(Disk.FileSystem.EXT4)
                             : FaultyDisk.create(Disk.FileSystem.EXT4);
                     Peer peer = Peer.of(kind, disk.root().resolve("root"), state);
-                    KillRounds run = new KillRounds(peer, disk, load, seed + done, tally)) {
+                    KillRounds run = new KillRounds(peer, disk, load, hasSmallLog, seed + done, tally)) {
                 run.run(Math.min(ofARoot, rounds - done));
             }
         }

@@ -5,6 +5,9 @@ import io.github.volatilesnapshotter.proto.containerd.types.Mount;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.LinkOption;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -290,6 +293,9 @@ final class Load implements AutoCloseable {
             String parent = isRebased ? rebase : owned.entry.parent();
             Tree tree;
             try {
+                if (isRebased) {
+                    hideSomethingOf(rebase, place.upper());
+                }
                 tree = Tree.of(place.upper());
             } catch (IOException e) {
                 if (!settings.mayFail()) {
@@ -310,6 +316,21 @@ final class Load implements AutoCloseable {
                 layers.put(name, true);
             } else if (answer.isUnknown()) {
                 actives.remove(owned);
+            }
+        }
+
+        /** As an applier that does not know the layers below: a whiteout that must outlive the Commit. Of an own one, it is known what is in it. */
+        private void hideSomethingOf(String parent, Path upper) throws IOException {
+            for (Owned layer : committed) {
+                if (layer.name.equals(parent)) {
+                    List<String> names = layer.entry.tree().topLevel();
+                    if (!names.isEmpty()) {
+                        Path hidden = upper.resolve(pick(names));
+                        if (Files.notExists(hidden, LinkOption.NOFOLLOW_LINKS)) {
+                            FileCalls.makeWhiteout(hidden);
+                        }
+                    }
+                }
             }
         }
 

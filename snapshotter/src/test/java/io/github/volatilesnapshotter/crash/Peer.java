@@ -28,7 +28,13 @@ import java.util.zip.CRC32;
  */
 final class Peer implements AutoCloseable {
     private static final long START_SECONDS = 30;
-    private static final long END_SECONDS = 20;
+
+    /**
+     * A thread that waits for the commit of a btrfs whose wakeup was lost (linux.BtrfsCommit) waits for the next one, 30 s, once nobody is left to
+     * wake it.
+     */
+    private static final long END_SECONDS = 60;
+
     private static final long POLL_MILLIS = 5;
     private static final int LOG_TAIL_LINES = 40;
 
@@ -266,7 +272,17 @@ final class Peer implements AutoCloseable {
         }
     }
 
-    /** Returns when the process is gone, by whose hand ever; fails after 20 s. */
+    /** Waits until the process is gone; whether it is within the time. */
+    boolean awaitEnd(long millis) throws IOException {
+        try {
+            return process.waitFor(millis, TimeUnit.MILLISECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IOException("interrupted while " + kind + " may end", e);
+        }
+    }
+
+    /** Returns when the process is gone, by whose hand ever; fails after a minute. */
     void awaitEnd() throws IOException {
         try {
             if (!process.waitFor(END_SECONDS, TimeUnit.SECONDS)) {

@@ -31,6 +31,7 @@ final class PowerCuts {
     private static final long LONGEST_WAIT_MILLIS = 10_000;
     // Otherwise each image would be of a moment at which an answer has just come.
     private static final int LONGEST_MORE_MILLIS = 30;
+    private static final int LOAD_AFTER_CUT_MILLIS = 100;
 
     private final FileSystem fileSystem;
     private final Peer.Kind kind;
@@ -133,7 +134,7 @@ final class PowerCuts {
         return Peer.of(kind, root, state).with(flags);
     }
 
-    private void check(Cut cut, Expected expected) throws IOException {
+    private void check(Cut cut, Expected expected) throws IOException, InterruptedException {
         Path bootId = Files.writeString(directory.resolve("boot-id"), UUID.randomUUID() + "\n");
         try (DiskImage image = DiskImage.mount(cut.image(), fileSystem, directory.resolve("mnt"));
                 Peer peer = peer(image.root(), directory.resolve("cut-" + cut.number()))
@@ -145,10 +146,11 @@ final class PowerCuts {
         }
     }
 
-    private void check(Cut cut, Expected expected, Peer peer) throws IOException {
+    private void check(Cut cut, Expected expected, Peer peer) throws IOException, InterruptedException {
         try (Client client = peer.connect()) {
-            Invariants.Report report =
-                    new Invariants(peer, client, expected, Crash.POWER_CUT, load.mayFail(), Map.of()).check();
+            Invariants.Report report = new Invariants(
+                            peer, client, expected, Crash.POWER_CUT, load.mayFail(), Map.of(), Meddling.NONE)
+                    .check();
             report.violations().forEach(violation -> violated(cut, violation));
             layers += report.layers();
             actives += report.poisoned().size();
@@ -160,13 +162,23 @@ final class PowerCuts {
         }
     }
 
-    /** It serves: what survived is used as it may be, and a new load finds nothing wrong. */
-    private void use(Cut cut, Peer peer, Client client, Invariants.Report report) throws IOException {
+    /** It serves: what survived is used as it may be, and a short load of its own finds nothing wrong. */
+    private void use(Cut cut, Peer peer, Client client, Invariants.Report report)
+            throws IOException, InterruptedException {
         Ledger ledger = new Ledger();
         ledger.settle(report.found());
         new Survivors(client, ledger, new Random(seed + cut.number()))
                 .use(peer, report.poisoned())
                 .forEach(violation -> violated(cut, violation));
+        try (Load running = new Load(peer, ledger, load, seed * 1_000 + 500 + cut.number())) {
+            running.start();
+            boolean hasEnded = running.awaitEnd(LOAD_AFTER_CUT_MILLIS);
+            running.stop();
+            running.complaints().forEach(complaint -> violated(cut, new Violation(Kind.REFUSED, complaint)));
+            if (hasEnded) {
+                violated(cut, new Violation(Kind.REFUSED, "the load ended by itself: " + peer.logTail()));
+            }
+        }
     }
 
     private void violated(Cut cut, Violation violation) {

@@ -79,7 +79,8 @@ final class Survivors {
         Ledger.Operation operation = ledger.beginCommit(key, name, after);
         client.commit(name, key, "", Map.of(Ledger.MARK, entry.mark()));
         ledger.acknowledge(operation, entry.id());
-        String differences = tree.differencesTo(Tree.of(peer.upper(entry.id())));
+        String differences = tree.differencesAfterCommit(
+                Tree.of(peer.upper(entry.id())), Invariants.treesBelow(after, ledger.known()));
         if (!differences.isEmpty()) {
             violations.add(new Violation(Kind.DAMAGED_LAYER, name + " by its Commit: " + differences));
         }

@@ -2,12 +2,15 @@ package io.github.volatilesnapshotter.crash;
 
 import io.github.volatilesnapshotter.crash.Violation.Kind;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 /** What was seen in many rounds. One thread. */
@@ -19,10 +22,10 @@ final class Tally {
     private final Set<String> roundsWithViolations = new HashSet<>();
     private final Map<String, Integer> reached = new TreeMap<>();
     private final Map<String, Integer> missed = new TreeMap<>();
+    private final Map<String, Turns> turns = new LinkedHashMap<>();
     private final Map<String, Integer> poisoned = new TreeMap<>();
     private String round = "";
     private int rounds;
-    private int points;
     private int remounts;
     private int refusedLosses;
     private long answers;
@@ -72,14 +75,24 @@ final class Tally {
         refusedLosses++;
     }
 
-    /** Counts up. */
-    int nextPoint() {
-        return points++;
+    /** The turns of a kind of points in this series. */
+    Turns turns(String kind, Supplier<Turns> made) {
+        return turns.computeIfAbsent(kind, _ -> made.get());
     }
 
     /** @param isReached whether the process died there; else it was killed later */
-    void point(CrashPoint point, boolean isReached) {
-        (isReached ? reached : missed).merge(point.word(), 1, Integer::sum);
+    void point(String kind, CrashPoint point, boolean isReached) {
+        turns.get(kind).tried(point, isReached);
+        (isReached ? reached : missed).merge(kind + " " + point.word(), 1, Integer::sum);
+    }
+
+    /** Points of these kinds that no process has died at. */
+    List<String> neverReached(String... kinds) {
+        return Arrays.stream(kinds)
+                .filter(turns::containsKey)
+                .flatMap(kind -> turns.get(kind).neverReached().stream().map(point -> kind + " " + point.word()))
+                .sorted()
+                .toList();
     }
 
     /** One line each, with the seed and the round. */
@@ -99,7 +112,12 @@ final class Tally {
                 .collect(Collectors.joining(", "));
         return "%s: %d rounds, %d answers, %d layers compared, %d actives survived, poisoned %s, %d remounts, %d starts refused for lost records%n"
                         .formatted(peer, rounds, answers, layers, survivors, poisoned, remounts, refusedLosses)
-                + "%s: died at %s, did not come to %s%n".formatted(peer, reached, missed)
+                + "%s: died at %s, did not come to %s, never to %s%n"
+                        .formatted(
+                                peer,
+                                reached,
+                                missed,
+                                neverReached(turns.keySet().toArray(String[]::new)))
                 + "%s: something wrong in %d rounds%s"
                         .formatted(peer, roundsWithViolations.size(), wrong.isEmpty() ? "" : ": " + wrong);
     }

@@ -7,6 +7,7 @@ import java.nio.file.LinkOption;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.FileTime;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
@@ -14,24 +15,30 @@ import java.util.HashMap;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Map;
-import java.util.SortedMap;
+import java.util.NavigableMap;
+import java.util.Objects;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
- * A directory tree as it has to come through a crash: by relative path, the type, mode, owner, extended attributes, size, content
- * and hard links of each entry. Times are not among it. Two trees that are equal are byte-identical.
+ * A directory tree as it has to come through a crash: by relative path, the type, mode, owner, extended attributes, size, content,
+ * hard links, and time of modification of each entry, but of the time of a whiteout, which means nothing. Two trees that are equal are
+ * byte-identical.
  */
-record Tree(SortedMap<String, String> entries) {
+record Tree(NavigableMap<String, String> entries) {
     private static final int TYPE = 0170000;
     private static final int DIRECTORY = 0040000;
     private static final int REGULAR = 0100000;
     private static final int SYMLINK = 0120000;
+    private static final int DEVICE = 0020000;
+    private static final String OPAQUE = " trusted.overlay.opaque=79";
     private static final int MOST_SHOWN = 3;
 
     /** Reads all of it. The root is the entry {@code .}; a root that does not exist is a tree without entries. */
     static Tree of(Path root) throws IOException {
-        SortedMap<String, String> entries = new TreeMap<>();
+        NavigableMap<String, String> entries = new TreeMap<>();
         Map<Object, String> links = new HashMap<>();
         if (!Files.exists(root, LinkOption.NOFOLLOW_LINKS)) {
             return new Tree(entries);
@@ -59,8 +66,8 @@ record Tree(SortedMap<String, String> entries) {
     }
 
     private static String describe(String name, Path path, Map<Object, String> links) throws IOException {
-        Map<String, Object> attributes =
-                Files.readAttributes(path, "unix:mode,uid,gid,nlink,ino,rdev,size", LinkOption.NOFOLLOW_LINKS);
+        Map<String, Object> attributes = Files.readAttributes(
+                path, "unix:mode,uid,gid,nlink,ino,rdev,size,lastModifiedTime", LinkOption.NOFOLLOW_LINKS);
         int mode = (int) attributes.get("mode");
         StringBuilder text = new StringBuilder();
         text.append(Integer.toOctalString(mode))
@@ -81,6 +88,9 @@ record Tree(SortedMap<String, String> entries) {
             case SYMLINK -> text.append(" to ").append(Files.readSymbolicLink(path));
             default -> text.append(" device ").append(attributes.get("rdev"));
         }
+        if ((mode & TYPE) != DEVICE) {
+            text.append(" modified ").append(((FileTime) attributes.get("lastModifiedTime")).toInstant());
+        }
         for (String xattr : FileCalls.xattrs(path).stream().sorted().toList()) {
             text.append(' ').append(xattr).append('=');
             text.append(HexFormat.of().formatHex(FileCalls.getXattr(path, xattr)));
@@ -97,15 +107,66 @@ record Tree(SortedMap<String, String> entries) {
         }
     }
 
-    /**
-     * What is different in the other one; empty if they are equal. A Commit removes the whiteouts that hide nothing (linux.Whiteouts, with
-     * tests of its own), so one may be missing.
-     */
+    /** What is different in the other one; empty if they are equal. */
     String differencesTo(Tree found) {
+        return differencesTo(found, _ -> true);
+    }
+
+    /**
+     * The same after a Commit, which removes whiteouts that hide nothing (linux.Whiteouts): one may be missing whose name no layer below
+     * shows.
+     *
+     * @param below the layers below, uppermost first
+     */
+    String differencesAfterCommit(Tree found, List<Tree> below) {
+        return differencesTo(found, name -> !isBelowOpaque(name) && isShown(name, below));
+    }
+
+    private boolean isBelowOpaque(String name) {
+        return above(name)
+                .anyMatch(directory -> entries.getOrDefault(directory, "").contains(OPAQUE));
+    }
+
+    /** The directories that a name lies in, without the root. */
+    private static Stream<String> above(String name) {
+        return Stream.iterate(Path.of(name).getParent(), Objects::nonNull, Path::getParent)
+                .map(Path::toString);
+    }
+
+    /** As an overlay of these layers looks a name up, one directory after the other. */
+    private static boolean isShown(String name, List<Tree> layers) {
+        for (Tree layer : layers) {
+            if (above(name).map(layer.entries::get).anyMatch(entry -> entry != null && !isDirectory(entry))) {
+                return false;
+            }
+            String entry = layer.entries.getOrDefault(name, "");
+            if (!entry.isEmpty() || layer.isBelowOpaque(name)) {
+                return !entry.isEmpty() && !isWhiteout(entry);
+            }
+        }
+        return false;
+    }
+
+    /** Names in the root itself that an overlay shows. */
+    List<String> topLevel() {
+        return entries.keySet().stream()
+                .filter(name -> !name.equals(".") && !name.contains("/") && !isWhiteout(entries.get(name)))
+                .toList();
+    }
+
+    private static boolean isDirectory(String entry) {
+        return entry.startsWith("4");
+    }
+
+    private static boolean isWhiteout(String entry) {
+        return entry.endsWith(" device 0");
+    }
+
+    private String differencesTo(Tree found, Predicate<String> mustStay) {
         List<String> differences = new ArrayList<>();
         entries.forEach((name, expected) -> {
             String is = found.entries.get(name);
-            if (is == null && !expected.endsWith(" device 0")) {
+            if (is == null && (!isWhiteout(expected) || mustStay.test(name))) {
                 differences.add(name + " is missing (" + expected + ")");
             } else if (is != null && !is.equals(expected)) {
                 differences.add(name + " was " + expected + ", is " + is);

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.metrics;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.volatilesnapshotter.metrics.Metrics.CleanupOutcome;
 import io.github.volatilesnapshotter.metrics.Metrics.Durability;
 import io.github.volatilesnapshotter.metrics.Metrics.KillOutcome;
 import io.github.volatilesnapshotter.metrics.Metrics.RebuildOutcome;
@@ -142,13 +143,15 @@ class MetricsTest {
         metrics.unseenErrorCleared();
         metrics.trashWaiting(() -> 0);
         metrics.trashFailing(() -> 0);
+        metrics.cleanedUp(CleanupOutcome.DONE);
         metrics.lostLayers(() -> 0);
         metrics.commitTook(1);
         metrics.wroteEarly(1, 1, true);
         metrics.openUppers("overlay", () -> 0);
         metrics.openUppersBound(() -> 0);
         metrics.probeTook(1);
-        metrics.transactionTook(Durability.DURABLE, 1);
+        metrics.transactionTook(Durability.DURABLE, 1, 1);
+        metrics.checkpointTook(1);
         metrics.metadataWritable(() -> true);
         metrics.metadataRebuilt(RebuildOutcome.DONE);
         metrics.lockTimedOut();

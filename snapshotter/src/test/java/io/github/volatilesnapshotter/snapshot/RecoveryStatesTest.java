@@ -6,14 +6,17 @@ import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
+import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
+import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.RecordKind;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
 import io.github.volatilesnapshotter.metadata.Upper;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -111,6 +114,30 @@ class RecoveryStatesTest extends SnapshotterKit {
         } finally {
             Mounting.detach(bundle);
         }
+    }
+
+    /** As for want of descriptors or memory in that moment. */
+    @Test
+    void an_overlay_that_can_not_be_taken_over_at_once_is_so_later_and_not_mounted_a_second_time() throws Exception {
+        Path merged = container("default/1/c");
+        List<SyscallException> failures = new ArrayList<>();
+        Recovery recovery = fixture.recovery((superblock, trash) -> new Uppers(layout, superblock, trash) {
+            @Override
+            void adopt(long id) throws SyscallException {
+                if (failures.isEmpty()) {
+                    failures.add(new SyscallException("openat", merged.toString(), Errno.ENFILE, ""));
+                    throw failures.getFirst();
+                }
+                super.adopt(id);
+                overlay(id).orElseThrow().close();
+            }
+        });
+        recovery.adopt();
+        assertThat(recovery.judge(WatchedSuperblock.Past.UNKNOWN)).isTrue();
+        assertThat(failures).hasSize(1);
+        assertThat(mountsAt(merged)).hasSize(1);
+        assertThat(poison("default/1/c")).as("it has a memory of its own").isEmpty();
+        assertThat(recovery.report().countOf(RecoveryReport.Outcome.ADOPTED)).isEqualTo(1);
     }
 
     @Test
@@ -437,8 +464,12 @@ class RecoveryStatesTest extends SnapshotterKit {
         fixture.stop();
         DirectoryTree.delete(layout.recovery());
         Files.writeString(layout.recovery(), "in the way");
+        DirectoryTree.delete(layout.upper(idOf("top")));
         fixture.start();
-        assertThat(container("default/1/c").resolve("file")).hasContent("from below");
+        assertThat(fixture.container("default/1/c", "base").resolve("file")).hasContent("from below");
+        await("the look into each layer")
+                .atMost(BOUND)
+                .until(() -> poison("top").equals("missing"));
         fixture.stop();
         Files.delete(layout.recovery());
         fixture.start();

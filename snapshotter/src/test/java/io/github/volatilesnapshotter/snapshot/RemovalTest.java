@@ -1,11 +1,14 @@
 package io.github.volatilesnapshotter.snapshot;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
+import java.io.IOException;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -128,6 +131,108 @@ class RemovalTest {
         Files.writeString(left.resolve("file"), "x");
         fixture.start();
         await().atMost(BOUND).untilAsserted(() -> assertThat(layout.trash()).isEmptyDirectory());
+    }
+
+    /** As on a filesystem that has no room for one more name in the trash. */
+    @Test
+    void what_can_not_be_moved_to_the_trash_is_counted_and_moved_as_soon_as_it_can_be() throws Exception {
+        fixture.snapshotter().cleanup();
+        replaceTrashByReadOnly();
+        try {
+            fixture.snapshotter().remove("default/1/c");
+            assertThat(merged.getParent()).exists();
+            assertThat(fixture.metric("trash_waiting")).isEqualTo(1);
+            assertThat(fixture.metric("trash_failing")).isEqualTo(1);
+            fixture.snapshotter().cleanup();
+            assertThat(merged.getParent()).exists();
+            assertThat(fixture.metric("cleanups_total{outcome=\"left\"}")).isEqualTo(1);
+        } finally {
+            Mounting.detach(layout.trash());
+        }
+        fixture.snapshotter().cleanup();
+        assertThat(merged.getParent()).doesNotExist();
+        assertThat(layout.trash()).isEmptyDirectory();
+        assertThat(fixture.metric("trash_waiting")).isZero();
+        assertThat(fixture.metric("trash_failing")).isZero();
+    }
+
+    @Test
+    void a_prepare_that_fails_leaves_nothing_once_the_trash_takes_its_directory() throws Exception {
+        replaceTrashByReadOnly();
+        try {
+            Files.move(layout.upper(1), directory.resolve("moved-away"));
+            Files.createFile(layout.upper(1));
+            assertThatThrownBy(() -> fixture.snapshotter().prepare("default/2/fails", "base", Map.of()))
+                    .isInstanceOf(SnapshotException.class);
+            assertThat(layout.snapshots().resolve("3")).exists();
+            assertThat(fixture.metric("trash_failing")).isEqualTo(1);
+        } finally {
+            Mounting.detach(layout.trash());
+        }
+        fixture.snapshotter().cleanup();
+        assertThat(layout.snapshots().resolve("3")).doesNotExist();
+    }
+
+    @Test
+    void a_commit_leaves_no_work_directory_once_the_trash_takes_it() throws Exception {
+        replaceTrashByReadOnly();
+        try {
+            fixture.snapshotter().commit("layer", "default/1/c", "", Map.of(), Cancellation.NEVER);
+            assertThat(layout.work(2)).exists();
+        } finally {
+            Mounting.detach(layout.trash());
+        }
+        fixture.snapshotter().cleanup();
+        assertThat(layout.work(2)).doesNotExist();
+        assertThat(merged).doesNotExist();
+    }
+
+    private void replaceTrashByReadOnly() throws Exception {
+        Mounting.bind(layout.trash(), layout.trash(), true);
+    }
+
+    /** Deletions, arrivals and listings at the same time, as at a start. */
+    @Test
+    void the_number_of_what_waits_comes_to_nothing_when_nothing_waits() throws Exception {
+        Path trashed = Files.createDirectory(directory.resolve("trashed"));
+        Path sources = Files.createDirectory(directory.resolve("sources"));
+        for (int round = 0; round < 50; round++) {
+            for (int i = 0; i < 20; i++) {
+                Files.createDirectories(trashed.resolve(round + "-" + i));
+            }
+            try (Trash trash = new Trash(trashed)) {
+                Thread other = Thread.ofPlatform().start(() -> {
+                    for (int i = 0; i < 20; i++) {
+                        try {
+                            trash.throwAway(Files.createDirectory(sources.resolve("s" + i)));
+                        } catch (IOException e) {
+                            throw new UncheckedIOException(e);
+                        }
+                    }
+                });
+                trash.start();
+                other.join();
+                assertThat(trash.awaitSweep(BOUND.toMillis())).isTrue();
+                assertThat(trash.waiting()).as("round " + round).isZero();
+            }
+        }
+    }
+
+    /** Each waits for the end of its time only: what they asked for is done once. */
+    @Test
+    void many_who_wait_for_a_slow_trash_share_a_sweep() throws Exception {
+        Path trashed = Files.createDirectory(directory.resolve("trashed"));
+        for (int i = 0; i < 30_000; i++) {
+            Files.createFile(trashed.resolve("1." + i));
+        }
+        try (Trash trash = new Trash(trashed)) {
+            for (int i = 0; i < 50; i++) {
+                assertThat(trash.awaitSweep(0)).isFalse();
+            }
+            assertThat(trash.sweepsAhead()).isLessThanOrEqualTo(2);
+            assertThat(trash.awaitSweep(BOUND.toMillis())).isTrue();
+            assertThat(trashed).isEmptyDirectory();
+        }
     }
 
     @Test

@@ -8,10 +8,12 @@ import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
+import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.State;
 import io.github.volatilesnapshotter.superblock.WatchSettings;
+import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.io.IOException;
 import java.lang.reflect.Field;
 import java.lang.reflect.Method;
@@ -23,6 +25,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeoutException;
+import java.util.function.BiFunction;
 
 /** A snapshotter on a directory of the test's, that can be stopped and started again; leaves no mount behind. */
 final class RunningSnapshotterFixture implements AutoCloseable {
@@ -172,6 +175,26 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     /** Where a new volatile snapshot is mounted. */
     Path container(String key, String parent) throws SnapshotException {
         return Path.of(snapshotter().prepare(key, parent, Map.of()).getFirst().source());
+    }
+
+    /** A recovery beside the daemon that runs, of what that one has; {@code uppers} makes what holds the overlays. */
+    Recovery recovery(BiFunction<WatchedSuperblock, Trash, Uppers> uppers) {
+        try {
+            WatchedSuperblock superblock = (WatchedSuperblock) fieldOf(running, "superblock");
+            Trash trash = (Trash) fieldOf(running, "trash");
+            return new Recovery(
+                    layout(),
+                    (SnapshotStore) fieldOf(running, "store"),
+                    uppers.apply(superblock, trash),
+                    (Poisoner) fieldOf(running, "poisoner"),
+                    (PoisonReports) fieldOf(running, "poisonReports"),
+                    trash,
+                    (LostLayers) fieldOf(running, "lostLayers"),
+                    (Machine) fieldOf(running, "machine"),
+                    Remains.begin(layout()).result());
+        } catch (ReflectiveOperationException | SyscallException e) {
+            throw new IllegalStateException("nothing can be recovered", e);
+        }
     }
 
     /** Why a snapshot is poisoned; empty if it is not. */
