@@ -136,7 +136,6 @@ class RemovalTest {
     /** As on a filesystem that has no room for one more name in the trash. */
     @Test
     void what_can_not_be_moved_to_the_trash_is_counted_and_moved_as_soon_as_it_can_be() throws Exception {
-        fixture.snapshotter().cleanup();
         replaceTrashByReadOnly();
         try {
             fixture.snapshotter().remove("default/1/c");
@@ -187,7 +186,9 @@ class RemovalTest {
         assertThat(merged).doesNotExist();
     }
 
+    /** Nothing is in it: what Prepare and Commit of the layer have left is deleted before. */
     private void replaceTrashByReadOnly() throws Exception {
+        fixture.snapshotter().cleanup();
         Mounting.bind(layout.trash(), layout.trash(), true);
     }
 
