@@ -7,6 +7,7 @@ import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
+import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.snapshot.Labels;
@@ -76,6 +77,27 @@ class DaemonTest {
         assertThat(daemon.state()).isEqualTo(Daemon.State.STOPPED);
         assertThat(config.socket()).doesNotExist();
         daemon.awaitStop();
+    }
+
+    @Test
+    void a_stopped_daemon_leaves_no_trace_of_its_own() throws Exception {
+        Path tracefs = Files.createDirectory(directory.resolve("tracefs"));
+        Command.run("mount", "-t", "tracefs", "tracefs", tracefs.toString());
+        try {
+            List<String> before = filesIn(tracefs.resolve("instances"));
+            daemon.start();
+            assertThat(filesIn(tracefs.resolve("instances")))
+                    .filteredOn(instance -> !before.contains(instance))
+                    .singleElement()
+                    .asString()
+                    .startsWith("containerd-volatile-grpc-");
+
+            daemon.stop();
+
+            assertThat(filesIn(tracefs.resolve("instances"))).isSubsetOf(before);
+        } finally {
+            Command.run("umount", tracefs.toString());
+        }
     }
 
     @Test
