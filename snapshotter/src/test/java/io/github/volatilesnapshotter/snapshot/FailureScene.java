@@ -110,8 +110,9 @@ final class FailureScene<D extends Disk> implements AutoCloseable {
 
     /** What runs once after a start asks overlays too. */
     void awaitRehearsed() {
-        await().atMost(BOUND).until(() -> Thread.getAllStackTraces().keySet().stream()
-                .noneMatch(thread -> thread.getName().equals("rehearsal")));
+        await().atMost(BOUND)
+                .until(() -> Thread.getAllStackTraces().keySet().stream()
+                        .noneMatch(thread -> thread.getName().equals("rehearsal")));
     }
 
     void awaitState(State... states) {

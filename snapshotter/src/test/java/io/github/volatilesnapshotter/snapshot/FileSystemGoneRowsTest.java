@@ -54,10 +54,13 @@ class FileSystemGoneRowsTest {
         for (String key : new String[] {"default/5/new", "default/6/extract-new"}) {
             // A write that was lost with it may have been seen first.
             await().atMost(BOUND)
-                    .untilAsserted(() -> refused(
-                            Category.UNAVAILABLE, condition, () -> snapshotter.prepare(key, "", Map.of())));
+                    .untilAsserted(() ->
+                            refused(Category.UNAVAILABLE, condition, () -> snapshotter.prepare(key, "", Map.of())));
         }
-        assertThat(scene.fixture.conditions).last().asString().startsWith("device " + scene.fixture.device() + " is failed: ");
+        assertThat(scene.fixture.conditions)
+                .last()
+                .asString()
+                .startsWith("device " + scene.fixture.device() + " is failed: ");
         refused(Category.UNAVAILABLE, CONTAINER, () -> snapshotter.remove(CONTAINER));
         assertThat(scene.isPoisoned(CONTAINER))
                 .as("what could not be removed is there")

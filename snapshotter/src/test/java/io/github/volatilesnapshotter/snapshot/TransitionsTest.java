@@ -55,8 +55,7 @@ class TransitionsTest {
         }
     }
 
-    private static Tuple line(
-            String message, FailureScene<?> scene, String before, String reason) {
+    private static Tuple line(String message, FailureScene<?> scene, String before, String reason) {
         return tuple(message, scene.fixture.device(), before, reason);
     }
 

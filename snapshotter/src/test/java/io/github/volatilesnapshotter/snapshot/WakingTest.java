@@ -48,8 +48,7 @@ class WakingTest {
     @ParameterizedTest
     @EnumSource(Disk.FileSystem.class)
     void the_trace_tells_of_a_failed_writeback_at_once(Disk.FileSystem fileSystem) throws Exception {
-        try (FailureScene<FuseDisk> scene =
-                scene(fileSystem, new WatchSettings(HOUR_MILLIS, HOUR_MILLIS, 10_000))) {
+        try (FailureScene<FuseDisk> scene = scene(fileSystem, new WatchSettings(HOUR_MILLIS, HOUR_MILLIS, 10_000))) {
             assertThat(scene.fixture.metric("error_trace")).isEqualTo(1);
             loseForeignWrite(scene.disk);
 
@@ -69,7 +68,9 @@ class WakingTest {
             await().during(SOON)
                     .atMost(SOON.multipliedBy(2))
                     .until(() -> scene.fixture.poisonings.isEmpty() && scene.fixture.superblock() == State.HEALTHY);
-            assertThat(scene.isPoisoned(CONTAINER)).as("but whoever asks learns it").isTrue();
+            assertThat(scene.isPoisoned(CONTAINER))
+                    .as("but whoever asks learns it")
+                    .isTrue();
         }
     }
 

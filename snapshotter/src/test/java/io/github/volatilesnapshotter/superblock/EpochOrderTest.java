@@ -45,7 +45,8 @@ class EpochOrderTest {
 
         @Override
         public boolean look(ErrorEpoch epoch) {
-            told.add((isUnseen(disk) ? "asked, unseen" : "asked, seen") + (isRefusing ? ", not recorded" : ", recorded"));
+            told.add((isUnseen(disk) ? "asked, unseen" : "asked, seen")
+                    + (isRefusing ? ", not recorded" : ", recorded"));
             return !isRefusing;
         }
 
@@ -114,8 +115,7 @@ class EpochOrderTest {
 
     @ParameterizedTest
     @EnumSource(Disk.FileSystem.class)
-    void all_are_asked_before_the_error_is_marked_as_seen_and_again_after(Disk.FileSystem fileSystem)
-            throws Exception {
+    void all_are_asked_before_the_error_is_marked_as_seen_and_again_after(Disk.FileSystem fileSystem) throws Exception {
         try (FuseDisk disk = FuseDisk.create(fileSystem);
                 Metrics metrics = new Metrics()) {
             Records records = new Records(disk);

@@ -38,7 +38,8 @@ class QuietTurnTest {
                     new WatchSettings(1_000, 60_000, 10_000),
                     metrics);
             superblock.start();
-            try (TraceInstance trace = TraceInstance.create("quiet-turn-" + ProcessHandle.current().pid())) {
+            try (TraceInstance trace =
+                    TraceInstance.create("quiet-turn-" + ProcessHandle.current().pid())) {
                 for (int number = 0; number < OVERLAYS; number++) {
                     overlays.add(superblock.mountVolatile(layers(lower, number), merged(number)));
                 }

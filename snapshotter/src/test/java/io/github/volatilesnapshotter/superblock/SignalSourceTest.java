@@ -120,8 +120,9 @@ class SignalSourceTest {
             assertThat(source.read()).isEmpty();
         }
 
-        assertThat(signal.opened).singleElement().satisfies(listening -> assertThat(listening.isClosed)
-                .isTrue());
+        assertThat(signal.opened)
+                .singleElement()
+                .satisfies(listening -> assertThat(listening.isClosed).isTrue());
         assertThat(source.isOpen()).isFalse();
         assertThat(source.fd()).isEmpty();
         assertThat(log.all()).singleElement().satisfies(line -> {
@@ -173,8 +174,10 @@ class SignalSourceTest {
 
         assertThat(source.isOpen()).isTrue();
         assertThat(signal.opened).hasSize(2);
-        assertThat(log.all()).hasSize(2).last().satisfies(line -> assertThat(line.message())
-                .isEqualTo("signal is back"));
+        assertThat(log.all())
+                .hasSize(2)
+                .last()
+                .satisfies(line -> assertThat(line.message()).isEqualTo("signal is back"));
         for (int reads = 1; reads < SignalSource.MOST_EMPTY_READS; reads++) {
             assertThat(source.read()).isEmpty();
         }
@@ -241,8 +244,9 @@ class SignalSourceTest {
         assertThat(source.isOpen()).isFalse();
         assertThat(sound.isOpen()).isTrue();
         assertThat(sound.read()).contains("an error");
-        assertThat(other.opened).singleElement().satisfies(listening -> assertThat(listening.isClosed)
-                .isFalse());
+        assertThat(other.opened)
+                .singleElement()
+                .satisfies(listening -> assertThat(listening.isClosed).isFalse());
     }
 
     @Test

@@ -166,8 +166,9 @@ class WriteAttemptTest {
             ProbeAnswer answer = withoutDescriptors(attempts);
 
             assertThat(answer)
-                    .isInstanceOfSatisfying(ProbeAnswer.Unasked.class, unasked -> assertThat(unasked.why())
-                            .contains("EMFILE"));
+                    .isInstanceOfSatisfying(
+                            ProbeAnswer.Unasked.class,
+                            unasked -> assertThat(unasked.why()).contains("EMFILE"));
             assertThat(attempts.answer()).isEqualTo(new ProbeAnswer.Takes());
         }
     }
@@ -203,8 +204,7 @@ class WriteAttemptTest {
     @EnumSource(
             value = Disk.FileSystem.class,
             names = {"EXT4", "EXT4_WITHOUT_JOURNAL", "BTRFS"})
-    void one_that_cannot_read_a_block_of_metadata_refuses_and_is_not_gone(Disk.FileSystem fileSystem)
-            throws Exception {
+    void one_that_cannot_read_a_block_of_metadata_refuses_and_is_not_gone(Disk.FileSystem fileSystem) throws Exception {
         try (FuseDisk disk = FuseDisk.create(fileSystem);
                 Attempts attempts = Attempts.begunOn(disk)) {
             // btrfs keeps the root of a tree in memory, and a small tree has nothing else.
