@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.DEBUG;
 import io.github.volatilesnapshotter.linux.DirectRead;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
+import io.github.volatilesnapshotter.linux.KernelRelease;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Stat;
 import io.github.volatilesnapshotter.linux.Sync;
@@ -117,7 +118,8 @@ final class WriteAttempt implements WriteProbe.Attempt {
     /**
      * Whether the filesystem was shut down, where no option tells. One block of metadata that can't be read, now or for ever, is answered EIO
      * too, and nothing is lost by it. But what needs nothing from the disk fails only after a shutdown: the attributes of an open file on
-     * xfs (xfs_vn_getattr), and the fsync of one on ext4 before Linux 6.15 (ext4_sync_file asks for a shutdown first).
+     * xfs (xfs_vn_getattr), and the fsync of one on ext4 before Linux 6.15, where no option tells (ext4_sync_file asks for a shutdown
+     * first). Later it is not asked: without a journal it reads the block of the inode, and may fail like the probe.
      */
     private boolean isShutDownUntold() {
         if (opened.isEmpty()) {
@@ -126,7 +128,7 @@ final class WriteAttempt implements WriteProbe.Attempt {
         try {
             Stat _ = Stat.of(opened.get());
             boolean isExt4 = fileSystemErrors.get().isPresent();
-            if (isExt4) {
+            if (isExt4 && !KernelRelease.current().atLeast(6, 15)) {
                 Sync.fsync(opened.get());
             }
             return false;

@@ -7,6 +7,7 @@ import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
+import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.snapshot.Labels;
@@ -76,6 +77,30 @@ class DaemonTest {
         assertThat(daemon.state()).isEqualTo(Daemon.State.STOPPED);
         assertThat(config.socket()).doesNotExist();
         daemon.awaitStop();
+    }
+
+    @Test
+    void a_stopped_daemon_leaves_no_trace_of_its_own() throws Exception {
+        Path tracefs = Files.createDirectory(directory.resolve("tracefs"));
+        Command.run("mount", "-t", "tracefs", "tracefs", tracefs.toString());
+        try {
+            daemon.start();
+            assertThat(instancesOfDaemon(tracefs)).hasSize(1);
+
+            daemon.stop();
+
+            assertThat(instancesOfDaemon(tracefs)).isEmpty();
+        } finally {
+            Command.run("umount", tracefs.toString());
+        }
+    }
+
+    /** Other daemons of this machine have theirs. */
+    private List<String> instancesOfDaemon(Path tracefs) throws IOException {
+        String root = Integer.toHexString(config.root().toString().hashCode());
+        return filesIn(tracefs.resolve("instances")).stream()
+                .filter(name -> name.startsWith("containerd-volatile-grpc-") && name.endsWith("-" + root))
+                .toList();
     }
 
     @Test

@@ -8,10 +8,10 @@ import com.google.common.util.concurrent.ListenableFuture;
 import com.google.protobuf.Empty;
 import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.config.ListenAddress;
-import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.lab.FuseDisk;
+import io.github.volatilesnapshotter.lab.ReadOnlyTracefs;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.CommitSnapshotRequest;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.ListSnapshotsRequest;
@@ -212,23 +212,6 @@ class SickDiskTest {
             signals.removeHandler(handler);
         }
         assertThat(said).filteredOn(line -> line.startsWith("no error trace")).hasSize(1);
-    }
-
-    /** As good as locked down: no instance can be made. */
-    private record ReadOnlyTracefs() implements AutoCloseable {
-        private static final String PLACE = "/sys/kernel/tracing";
-
-        static ReadOnlyTracefs mount() throws IOException {
-            Command.run("mount", "-t", "tracefs", "tracefs", PLACE);
-            ReadOnlyTracefs mounted = new ReadOnlyTracefs();
-            Command.run("mount", "-o", "remount,bind,ro", PLACE);
-            return mounted;
-        }
-
-        @Override
-        public void close() throws IOException {
-            Command.run("umount", PLACE);
-        }
     }
 
     private void loseAWrite(String key) throws Exception {

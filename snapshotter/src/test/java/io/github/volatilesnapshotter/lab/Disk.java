@@ -7,6 +7,8 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Random;
 
 /**
@@ -20,6 +22,8 @@ public abstract sealed class Disk implements AutoCloseable permits FaultyDisk, F
     static final long BYTES = 1L << 30;
 
     static final int SECTOR_BYTES = 512;
+
+    private static final int LEAST_FILLER_BYTES = 4096;
 
     // Fields of the kernel's Documentation/block/stat.rst.
     private static final int SECTORS_WRITTEN = 6;
@@ -129,6 +133,31 @@ public abstract sealed class Disk implements AutoCloseable permits FaultyDisk, F
      */
     public final void syncfs() throws IOException {
         Command.run("sync", "--file-system", root().toString());
+    }
+
+    /**
+     * Fills the file system: all blocks that it has for data, and writes none of them.
+     *
+     * @return the files that take the blocks; whoever deletes one makes room
+     */
+    public final List<Path> fill() throws IOException {
+        List<Path> fillers = new ArrayList<>();
+        long bytes = BYTES;
+        while (bytes >= LEAST_FILLER_BYTES) {
+            Path filler = root().resolve("filler-" + fillers.size());
+            try {
+                Command.run("fallocate", "--length", Long.toString(bytes), filler.toString());
+                fillers.add(filler);
+            } catch (IOException e) {
+                if (!String.valueOf(e.getMessage()).contains("No space left on device")) {
+                    throw e;
+                }
+                // Some file systems have allocated a part.
+                Files.deleteIfExists(filler);
+                bytes /= 2;
+            }
+        }
+        return fillers;
     }
 
     /** Makes the kernel forget clean pages of all file systems, so that reading shows what is on disk. */

@@ -167,10 +167,26 @@ public final class FuseDisk extends Disk {
     /** Makes writes of data fail with EIO, and stores before what is dirty. */
     @Override
     public void startFailing() throws IOException {
-        // Unlike syncfs this does not mark an error of the superblock as seen.
+        quiesce();
+        fail(Blocks.DATA);
+    }
+
+    /**
+     * Makes reads of metadata fail with EIO, and has the kernel forget all that it need not keep. A block of metadata that is still to be
+     * written from a log to its place is kept, so the log is emptied before.
+     */
+    public void startFailingReadsOfMetadata() throws IOException {
+        quiesce();
+        failReads(Blocks.METADATA);
+        // What the first one lets go of, among the inodes, has held blocks.
+        dropCaches();
+        dropCaches();
+    }
+
+    /** Unlike syncfs this does not mark an error of the superblock as seen, and empties logs. */
+    private void quiesce() throws IOException {
         Command.run("fsfreeze", "--freeze", root().toString());
         Command.run("fsfreeze", "--unfreeze", root().toString());
-        fail(Blocks.DATA);
     }
 
     @Override

@@ -108,6 +108,13 @@ final class FailureScene<D extends Disk> implements AutoCloseable {
                 .orElseThrow();
     }
 
+    /** What runs once after a start asks overlays too. */
+    void awaitRehearsed() {
+        await().atMost(BOUND)
+                .until(() -> Thread.getAllStackTraces().keySet().stream()
+                        .noneMatch(thread -> thread.getName().equals("rehearsal")));
+    }
+
     void awaitState(State... states) {
         await().atMost(BOUND)
                 .untilAsserted(() -> assertThat(fixture.superblock()).isIn((Object[]) states));

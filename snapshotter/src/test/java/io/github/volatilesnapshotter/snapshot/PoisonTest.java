@@ -110,7 +110,8 @@ class PoisonTest {
     void a_layer_whose_data_was_lost_is_not_committed_even_if_somebody_else_consumed_the_error(
             Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
+                Observer observer = Observer.on(disk, "observer")) {
             Path upper = layer(fixture, "extract-1");
             disk.startFailing();
             Disk.writeDirty(upper.resolve("data"), MEBIBYTE);
@@ -130,6 +131,7 @@ class PoisonTest {
 
             fixture.snapshotter().remove("extract-1");
             fixture.layerAfterRecovery("layer");
+            assertThat(observer.error()).isPresent();
         }
     }
 
@@ -139,7 +141,8 @@ class PoisonTest {
             names = {"EXT4", "XFS", "BTRFS"})
     void the_sync_of_a_commit_itself_may_be_what_fails(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
+                Observer observer = Observer.on(disk, "observer")) {
             Path durable = layer(fixture, "extract-1");
             Path merged = container(fixture, "default/2/build");
             disk.startFailing();
@@ -155,6 +158,7 @@ class PoisonTest {
             disk.heal();
             // Records that can't be trusted are left open by a stop, and the disk could not be unmounted.
             fixture.layerAfterRecovery("layer");
+            assertThat(observer.error()).isPresent();
         }
     }
 
@@ -181,7 +185,8 @@ class PoisonTest {
     void once_the_disk_is_well_and_the_error_cleared_the_first_layer_is_committed_at_the_first_try(
             Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
+                Observer observer = Observer.on(disk, "observer")) {
             Snapshotter snapshotter = fixture.snapshotter();
             Path merged = container(fixture, "default/1/c");
             disk.startFailing();
@@ -200,6 +205,7 @@ class PoisonTest {
             snapshotter.commit("layer", "default/2/extract-1", "", Map.of(), Cancellation.NEVER);
 
             assertThat(snapshotter.stat("layer").kind()).isEqualTo(Kind.COMMITTED);
+            assertThat(observer.error()).isPresent();
         }
     }
 
@@ -207,12 +213,14 @@ class PoisonTest {
     @EnumSource(Disk.FileSystem.class)
     void an_error_while_the_daemon_is_down_is_found_at_its_start(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root())) {
+                RunningSnapshotterFixture fixture = new RunningSnapshotterFixture(disk.root());
+                Observer observer = Observer.on(disk, "observer")) {
             container(fixture, "default/1/container");
             layer(fixture, "extract-1");
             fixture.stop();
             loseAWrite(disk);
             assertThatThrownBy(disk::syncfs).as("and somebody consumes it").isInstanceOf(IOException.class);
+            assertThat(observer.error()).isPresent();
             fixture.start();
             assertThat(isPoisoned(fixture, "default/1/container")).isTrue();
             assertThat(isPoisoned(fixture, "extract-1")).isTrue();
@@ -222,6 +230,7 @@ class PoisonTest {
                             .contains("container"));
             container(fixture, "default/2/after");
             assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
+            assertThat(observer.error()).isPresent();
         }
     }
 }

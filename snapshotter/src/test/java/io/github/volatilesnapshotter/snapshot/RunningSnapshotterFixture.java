@@ -35,6 +35,9 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     /** When the first poison of each key was told, which is after it was recorded; as {@link System#nanoTime}. */
     final Map<String, Long> poisonedNanos = new ConcurrentHashMap<>();
 
+    /** What the superblock was in turn, with device and reason, since the last start; begins with its state then. */
+    final List<String> conditions = new CopyOnWriteArrayList<>();
+
     private RunningSnapshotter running;
     private Metrics metrics;
 
@@ -62,6 +65,18 @@ final class RunningSnapshotterFixture implements AutoCloseable {
                 100_000);
     }
 
+    /** One that watches as closely as the settings say. */
+    static RunningSnapshotterFixture watching(Path directory, WatchSettings watch) throws Exception {
+        return new RunningSnapshotterFixture(
+                directory,
+                60_000,
+                SnapshotterSettings.OnSickFileSystem.DURABLE,
+                SnapshotterSettings.LayerSyncMode.AUTO,
+                0,
+                100_000,
+                watch);
+    }
+
     RunningSnapshotterFixture(
             Path directory, long commitTimeoutMillis, SnapshotterSettings.OnSickFileSystem onSickFileSystem)
             throws Exception {
@@ -85,6 +100,25 @@ final class RunningSnapshotterFixture implements AutoCloseable {
             long earlyWritebackIntervalMillis,
             int mostOpenUppers)
             throws Exception {
+        this(
+                directory,
+                commitTimeoutMillis,
+                onSickFileSystem,
+                layerSync,
+                earlyWritebackIntervalMillis,
+                mostOpenUppers,
+                new WatchSettings(20, 1_000, 2_000));
+    }
+
+    private RunningSnapshotterFixture(
+            Path directory,
+            long commitTimeoutMillis,
+            SnapshotterSettings.OnSickFileSystem onSickFileSystem,
+            SnapshotterSettings.LayerSyncMode layerSync,
+            long earlyWritebackIntervalMillis,
+            int mostOpenUppers,
+            WatchSettings watch)
+            throws Exception {
         Path state = Files.createTempDirectory("volatile-snapshotter-state");
         this.settings = new SnapshotterSettings(
                 directory.resolve("root"),
@@ -95,7 +129,7 @@ final class RunningSnapshotterFixture implements AutoCloseable {
                 10_000,
                 0,
                 onSickFileSystem,
-                new WatchSettings(20, 1_000, 2_000),
+                watch,
                 layerSync,
                 earlyWritebackIntervalMillis,
                 mostOpenUppers);
@@ -105,6 +139,8 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     void start() throws Exception {
         metrics = new Metrics();
         running = RunningSnapshotter.start(settings, metrics, this::poisoned);
+        conditions.clear();
+        running.onState((_, condition) -> conditions.add(condition));
     }
 
     private void poisoned(Poisoning poisoning) {

@@ -7,6 +7,7 @@ import static org.awaitility.Awaitility.await;
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.lab.FuseDisk;
+import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
 import io.github.volatilesnapshotter.superblock.State;
@@ -56,7 +57,8 @@ class SickFileSystemTest {
     void a_disk_that_stores_no_data_gets_nothing_new_and_a_volatile_container_as_soon_as_it_has_healed(
             Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.DURABLE)) {
+                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.DURABLE);
+                Observer observer = Observer.on(disk, "observer")) {
             loseAWrite(fixture, disk, "default/1/before");
             await().atMost(BOUND).until(() -> fixture.superblock() == State.FAILED);
 
@@ -78,6 +80,7 @@ class SickFileSystemTest {
             assertThat(fixture.superblock()).isEqualTo(State.HEALTHY);
             assertThat(fixture.snapshotter().stat("default/3/after").labels()).doesNotContainKey(Labels.POISONED);
             fixture.layerAfterRecovery("layer");
+            assertThat(observer.error()).isPresent();
         }
     }
 
@@ -88,7 +91,8 @@ class SickFileSystemTest {
     void while_errors_keep_coming_new_containers_get_a_plain_overlay_until_it_is_quiet(Disk.FileSystem fileSystem)
             throws Exception {
         try (FuseDisk disk = FuseDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.DURABLE)) {
+                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.DURABLE);
+                Observer observer = Observer.on(disk, "observer")) {
             loseManyWrites(fixture, disk);
 
             List<Mount> meanwhile = container(fixture, "default/4/meanwhile");
@@ -97,6 +101,7 @@ class SickFileSystemTest {
             assertThat(meanwhile.getFirst().options()).noneMatch(option -> option.contains("volatile"));
             await().atMost(BOUND).until(() -> fixture.superblock() == State.HEALTHY);
             assertThat(container(fixture, "default/5/after").getFirst().type()).isEqualTo("bind");
+            assertThat(observer.error()).contains(Errno.EIO);
         }
     }
 
@@ -107,7 +112,8 @@ class SickFileSystemTest {
     void while_errors_keep_coming_new_containers_are_refused_where_that_is_wanted(Disk.FileSystem fileSystem)
             throws Exception {
         try (FuseDisk disk = FuseDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.REFUSE)) {
+                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.REFUSE);
+                Observer observer = Observer.on(disk, "observer")) {
             loseManyWrites(fixture, disk);
 
             assertThatThrownBy(() -> container(fixture, "default/4/meanwhile"))
@@ -115,7 +121,8 @@ class SickFileSystemTest {
                             SnapshotException.class,
                             e -> assertThat(e.category()).isEqualTo(Category.UNAVAILABLE))
                     .hasMessageContaining("default/4/meanwhile")
-                    .hasMessageContaining(fixture.device() + " is failing");
+                    .hasMessageContaining("device " + fixture.device() + " is failing: writeback error EIO");
+            assertThat(observer.error()).contains(Errno.EIO);
 
             await().atMost(BOUND).until(() -> fixture.superblock() == State.HEALTHY);
             assertThat(container(fixture, "default/5/after").getFirst().type()).isEqualTo("bind");
@@ -137,7 +144,8 @@ class SickFileSystemTest {
     @EnumSource(Disk.FileSystem.class)
     void the_files_that_lost_a_write_are_named(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
-                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.DURABLE)) {
+                RunningSnapshotterFixture fixture = fixture(disk, OnSickFileSystem.DURABLE);
+                Observer observer = Observer.on(disk, "observer")) {
             loseAWrite(fixture, disk, "default/1/container");
             disk.heal();
 
@@ -146,6 +154,7 @@ class SickFileSystemTest {
                             () -> assertThatThrownBy(() -> fixture.snapshotter().mounts("default/1/container"))
                                     .hasMessageContaining("lost a write: ")
                                     .hasMessageContaining("snapshot default/1/container: /data"));
+            assertThat(observer.error()).isPresent();
         }
     }
 }

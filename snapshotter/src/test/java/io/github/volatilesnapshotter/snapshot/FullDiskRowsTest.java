@@ -1,0 +1,104 @@
+package io.github.volatilesnapshotter.snapshot;
+
+import static io.github.volatilesnapshotter.snapshot.FailureScene.BOUND;
+import static io.github.volatilesnapshotter.snapshot.FailureScene.CONTAINER;
+import static io.github.volatilesnapshotter.snapshot.FailureScene.LAYER;
+import static io.github.volatilesnapshotter.snapshot.FailureScene.MEBIBYTE;
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
+
+import io.github.volatilesnapshotter.lab.Disk;
+import io.github.volatilesnapshotter.lab.FuseDisk;
+import io.github.volatilesnapshotter.lab.FuseDisk.Blocks;
+import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
+import io.github.volatilesnapshotter.superblock.State;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** A filesystem that has no block left, which is no failure. See the table of failures in {@code docs/fault-lab.md}. */
+@Tag("kernel")
+class FullDiskRowsTest {
+    /** xfs has room in the blocks of its inodes for some snapshots. */
+    private static final int MOST_SNAPSHOTS = 40;
+
+    private static void makeRoom(List<Path> fillers) throws IOException {
+        for (Path filler : fillers) {
+            Files.delete(filler);
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Disk.FileSystem.class)
+    void a_full_filesystem_is_told_of_and_poisons_nothing(Disk.FileSystem fileSystem) throws Exception {
+        try (FailureScene<FuseDisk> scene = FailureScene.on(FuseDisk.create(fileSystem))) {
+            List<Path> fillers = scene.disk.fill();
+            assertThatThrownBy(() -> Disk.writeDirty(scene.merged.resolve("data"), MEBIBYTE))
+                    .as("whoever writes is told")
+                    .hasMessageContaining("No space left on device");
+            int refusals = 0;
+            for (int number = 0; number < MOST_SNAPSHOTS; number++) {
+                String key = "default/" + (10 + number) + (number % 2 == 0 ? "/c" : "/extract-c");
+                refusals += doneOrNoSpace(() -> scene.snapshotter().prepare(key, "", Map.of()));
+            }
+            assertThat(refusals).isPositive();
+            refusals += doneOrNoSpace(() -> scene.commit("layer", LAYER));
+
+            assertThat(scene.isPoisoned(CONTAINER)).isFalse();
+            assertThat(scene.fixture.poisonings).isEmpty();
+            assertThat(scene.observer().error()).isEmpty();
+            assertThat(scene.fixture.superblock()).isEqualTo(State.HEALTHY);
+            makeRoom(fillers);
+
+            assertThat(scene.snapshotter().mounts(CONTAINER)).hasSize(1);
+            Files.writeString(scene.merged.resolve("more"), "taken");
+            scene.assertNewSnapshotsWork();
+            assertThat(scene.fixture.poisonings).isEmpty();
+        }
+    }
+
+    private interface Request {
+        void run() throws SnapshotException;
+    }
+
+    /** 1 if it was refused. */
+    private static int doneOrNoSpace(Request request) {
+        try {
+            request.run();
+            return 0;
+        } catch (SnapshotException e) {
+            assertThat(e.category()).isEqualTo(Category.UNAVAILABLE);
+            // SQLite says it in words, where it is the records that have no room.
+            assertThat(e.getMessage()).containsAnyOf("ENOSPC", "disk is full");
+            return 1;
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Disk.FileSystem.class)
+    void a_write_that_is_lost_on_a_full_filesystem_poisons(Disk.FileSystem fileSystem) throws Exception {
+        try (FailureScene<FuseDisk> scene = FailureScene.on(FuseDisk.create(fileSystem))) {
+            Disk.writeDirty(scene.merged.resolve("data"), MEBIBYTE);
+            scene.disk.fail(Blocks.DATA);
+            // xfs and btrfs write back what is dirty before they say that there is no room.
+            List<Path> fillers = scene.disk.fill();
+            assertThatThrownBy(() -> Disk.fsync(scene.upper.resolve("data"))).isInstanceOf(IOException.class);
+
+            scene.awaitPoison();
+            scene.assertBothPoisoned(PoisonReason.WRITEBACK_ERROR, Errno.EIO);
+            assertThat(scene.observer().error()).contains(Errno.EIO);
+            scene.disk.heal();
+            makeRoom(fillers);
+
+            await().atMost(BOUND).until(() -> scene.fixture.superblock() == State.HEALTHY);
+            scene.assertNewSnapshotsWork();
+        }
+    }
+}
