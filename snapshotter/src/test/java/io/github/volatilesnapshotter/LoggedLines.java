@@ -31,7 +31,7 @@ public final class LoggedLines implements AutoCloseable {
         logger.addHandler(handler);
     }
 
-    /** @param name of a class or a package */
+    /** Begins to listen to the logger of this name: a class, or a package with all that is in it. */
     public static LoggedLines of(String name) {
         return new LoggedLines(Logger.getLogger(name));
     }
