@@ -37,7 +37,9 @@ final class RecoveryReport {
                 true, "a layer without a record, moved to the trash: its removal was cut short, or its record is lost"),
         DETACHED(true, "a mount that belonged to no snapshot, or hid one"),
         LEFT_ALONE(true, "something among the snapshots that is none"),
-        FAILED(true, "something could not be done; the next start tries it again");
+        FAILED(
+                true,
+                "something could not be done; the next start tries it again, and what can't be moved to the trash this daemon does too");
 
         private final boolean hasLines;
         private final String meaning;
