@@ -86,7 +86,7 @@ class TransitionsTest {
         await().atMost(FailureScene.BOUND).untilAsserted(() -> {
             List<LoggedLines.Line> lines = log.beginning("superblock is ");
             for (State state : State.values()) {
-                long logged = lines.stream()
+                double logged = lines.stream()
                         .filter(line -> line.message().equals("superblock is " + state.word()))
                         .count();
                 assertThat(scene.fixture.metric("superblock_transitions_total{state=\"" + state.word() + "\"}"))
