@@ -15,8 +15,10 @@ import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.State;
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Tag;
@@ -86,10 +88,13 @@ class FullDiskRowsTest {
     void a_write_that_is_lost_on_a_full_filesystem_poisons(Disk.FileSystem fileSystem) throws Exception {
         try (FailureScene<FuseDisk> scene = FailureScene.on(FuseDisk.create(fileSystem))) {
             Disk.writeDirty(scene.merged.resolve("data"), MEBIBYTE);
-            scene.disk.fail(Blocks.DATA);
-            // xfs and btrfs write back what is dirty before they say that there is no room.
-            List<Path> fillers = scene.disk.fill();
-            assertThatThrownBy(() -> Disk.fsync(scene.upper.resolve("data"))).isInstanceOf(IOException.class);
+            List<Path> fillers;
+            // Opened before: xfs and btrfs write back what is dirty before they say that there is no room.
+            try (FileChannel dirty = FileChannel.open(scene.upper.resolve("data"), StandardOpenOption.READ)) {
+                scene.disk.fail(Blocks.DATA);
+                fillers = scene.disk.fill();
+                assertThatThrownBy(() -> dirty.force(true)).isInstanceOf(IOException.class);
+            }
 
             scene.awaitPoison();
             scene.assertBothPoisoned(PoisonReason.WRITEBACK_ERROR, Errno.EIO);
