@@ -105,7 +105,7 @@ final class CurrentSentinel implements AutoCloseable {
             consumeError();
         }
         throw new SuperblockUnavailableException(
-                "writeback errors on device " + device + " keep coming: no sentinel could be mounted",
+                "writeback errors on device " + device + " keep coming: no sentinel could be mounted (EIO)",
                 device,
                 Errno.EIO,
                 refused);
