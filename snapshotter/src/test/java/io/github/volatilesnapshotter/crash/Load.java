@@ -296,7 +296,7 @@ final class Load implements AutoCloseable {
                 if (isRebased) {
                     hideSomethingOf(rebase, place.upper());
                 }
-                tree = Tree.of(place.upper());
+                tree = Tree.ofActive(place.upper());
             } catch (IOException e) {
                 if (!settings.mayFail()) {
                     complain("reading " + place.upper() + " failed: " + e);

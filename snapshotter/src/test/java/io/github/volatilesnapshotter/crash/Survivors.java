@@ -68,7 +68,7 @@ final class Survivors {
 
     private void commit(Peer peer, String key, Entry entry, Place place) throws IOException {
         String name = key.replace("extract-", "") + "-survived";
-        Tree tree = Tree.of(place.upper());
+        Tree tree = Tree.ofActive(place.upper());
         Entry after = new Entry(
                 io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Kind.COMMITTED,
                 false,

@@ -1,6 +1,8 @@
 package io.github.volatilesnapshotter.crash;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
@@ -10,6 +12,7 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.FileTime;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HexFormat;
@@ -33,6 +36,7 @@ record Tree(NavigableMap<String, String> entries) {
     private static final int REGULAR = 0100000;
     private static final int SYMLINK = 0120000;
     private static final int DEVICE = 0020000;
+    private static final String MODIFIED = " modified ";
     private static final String OPAQUE = " trusted.overlay.opaque=79";
     private static final int MOST_SHOWN = 3;
 
@@ -65,6 +69,28 @@ record Tree(NavigableMap<String, String> entries) {
         return new Tree(entries);
     }
 
+    /**
+     * What an active has to be as a layer. Where an earlier Commit was killed while it removed whiteouts, their directories get the times back
+     * that it has noted beside the upper: each as 8 bytes of seconds, 4 of nanoseconds, 4 of the length of a path, and the path below it.
+     */
+    static Tree ofActive(Path upper) throws IOException {
+        Tree tree = of(upper);
+        Path note = upper.resolveSibling("times");
+        ByteBuffer noted = ByteBuffer.wrap(Files.exists(note) ? Files.readAllBytes(note) : new byte[0]);
+        while (noted.remaining() >= Long.BYTES + 2 * Integer.BYTES) {
+            Instant time = Instant.ofEpochSecond(noted.getLong(), noted.getInt());
+            int length = noted.getInt();
+            if (length > noted.remaining()) {
+                break;
+            }
+            byte[] path = new byte[length];
+            noted.get(path);
+            String name = length == 0 ? "." : new String(path, StandardCharsets.UTF_8).substring(1);
+            tree.entries.computeIfPresent(name, (_, entry) -> entry.replaceFirst(MODIFIED + "\\S+", MODIFIED + time));
+        }
+        return tree;
+    }
+
     private static String describe(String name, Path path, Map<Object, String> links) throws IOException {
         Map<String, Object> attributes = Files.readAttributes(
                 path, "unix:mode,uid,gid,nlink,ino,rdev,size,lastModifiedTime", LinkOption.NOFOLLOW_LINKS);
@@ -89,7 +115,7 @@ record Tree(NavigableMap<String, String> entries) {
             default -> text.append(" device ").append(attributes.get("rdev"));
         }
         if ((mode & TYPE) != DEVICE) {
-            text.append(" modified ").append(((FileTime) attributes.get("lastModifiedTime")).toInstant());
+            text.append(MODIFIED).append(((FileTime) attributes.get("lastModifiedTime")).toInstant());
         }
         for (String xattr : FileCalls.xattrs(path).stream().sorted().toList()) {
             text.append(' ').append(xattr).append('=');

@@ -2,6 +2,8 @@ package io.github.volatilesnapshotter.crash;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -38,6 +40,25 @@ class TreeTest {
         assertThat(before.differencesTo(Tree.of(root))).isEmpty();
         Files.setLastModifiedTime(file, FileTime.from(time.plusNanos(1)));
         assertThat(before.differencesTo(Tree.of(root))).contains("d/file was").contains("40.123456790Z");
+    }
+
+    @Test
+    void where_a_commit_was_killed_while_it_removed_whiteouts_the_times_that_it_has_noted_count() throws Exception {
+        Path upper = Files.createDirectory(root.resolve("fs"));
+        Path directory = Files.createDirectory(upper.resolve("d"));
+        byte[] path = "/d".getBytes(StandardCharsets.UTF_8);
+        Files.write(
+                root.resolve("times"),
+                ByteBuffer.allocate(18)
+                        .putLong(1_000_000_000)
+                        .putInt(5)
+                        .putInt(path.length)
+                        .put(path)
+                        .array());
+        Tree expected = Tree.ofActive(upper);
+        assertThat(expected.differencesTo(Tree.of(upper))).startsWith("d was").contains("40.000000005Z, is");
+        Files.setLastModifiedTime(directory, FileTime.from(Instant.ofEpochSecond(1_000_000_000, 5)));
+        assertThat(expected.differencesTo(Tree.of(upper))).isEmpty();
     }
 
     @Test
