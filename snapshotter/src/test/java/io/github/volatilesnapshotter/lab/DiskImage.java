@@ -4,6 +4,7 @@ import io.github.volatilesnapshotter.lab.Disk.FileSystem;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 
 /**
  * What a power cut left of a disk, mounted: the file system has replayed its journal or log.
@@ -12,6 +13,12 @@ import java.nio.file.Path;
  * Closing unmounts, with whatever is mounted below.
  */
 public final class DiskImage implements AutoCloseable {
+    /**
+     * A file system of the same UUID may be on its way out: a process that was killed while it waits for a commit of btrfs, which comes every
+     * 30 s, keeps it until then.
+     */
+    private static final Duration SAME_UUID_BOUND = Duration.ofSeconds(60);
+
     private final Path root;
 
     private DiskImage(Path root) {
@@ -27,9 +34,21 @@ public final class DiskImage implements AutoCloseable {
     public static DiskImage mount(Path file, FileSystem fileSystem, Path mountPoint) throws IOException {
         Files.createDirectory(mountPoint);
         String options = fileSystem == FileSystem.XFS ? "loop,noatime,nouuid" : "loop,noatime";
-        // A file system of the same UUID may be on its way out.
-        Retry.untilItWorks(() -> Command.run(
-                "mount", "-t", fileSystem.kernelName(), "-o", options, file.toString(), mountPoint.toString()));
+        try {
+            Retry.untilItWorks(
+                    () -> Command.run(
+                            "mount",
+                            "-t",
+                            fileSystem.kernelName(),
+                            "-o",
+                            options,
+                            file.toString(),
+                            mountPoint.toString()),
+                    SAME_UUID_BOUND);
+        } catch (IOException e) {
+            Files.delete(mountPoint);
+            throw e;
+        }
         return new DiskImage(mountPoint);
     }
 
