@@ -185,7 +185,16 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         }
         file.markInUse(note.isKept());
         // Also takes the flush of the log's header, see SqliteFile.checkpoint.
-        reserveIds();
+        try {
+            reserveIds();
+        } catch (MetadataException e) {
+            if (e.reason() != Reason.DISK_FULL) {
+                throw e;
+            }
+            // What is there can be read, and removed; a new snapshot tries again.
+            idsReservedThrough = lastReserved;
+        }
+        observer.logIsEmpty(file.log());
     }
 
     @Override
@@ -645,6 +654,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         idsReservedThrough = idsThrough;
         checkpointAtBytes = LOG_CHECKPOINT_BYTES;
         changesSinceLook = 0;
+        observer.logIsEmpty(file.log());
         refusal.set(null);
     }
 
@@ -676,6 +686,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                                 + " bytes cannot be emptied while another program reads the file");
             }
             CrashPoint.LOG_CARRIED_OVER.reached();
+            observer.logIsEmpty(file.log());
             checkpointAtBytes = LOG_CHECKPOINT_BYTES;
         } catch (MetadataException e) {
             refuseWritesAfter(e);

@@ -14,6 +14,7 @@ import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.Metrics.CleanupOutcome;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.superblock.SuperblockUnavailableException;
+import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import java.nio.file.Path;
 import java.time.Instant;
 import java.util.Iterator;
@@ -209,10 +210,28 @@ final class OverlaySnapshotter implements Snapshotter {
         }
         poisoner.refusePoisoned(snapshot);
         List<SnapshotRecord> parents = chain.subList(1, chain.size());
-        if (uppers.overlay(snapshot.id()).isEmpty()) {
+        Optional<VolatileOverlay> overlay = uppers.overlay(snapshot.id());
+        if (overlay.isEmpty()) {
             lostLayers.refuse(key, parents);
+        } else {
+            refuseMisplaced(key, overlay.get());
         }
         return mounts.of(snapshot, parents);
+    }
+
+    /** A client would write into whatever is seen in the overlay's place, and nobody would ever see that again. */
+    private static void refuseMisplaced(String key, VolatileOverlay overlay) throws SnapshotException {
+        try {
+            if (overlay.isInPlace()) {
+                return;
+            }
+        } catch (SyscallException e) {
+            throw Failures.of(key, e);
+        }
+        String message = "snapshot " + key + ": its overlay is not what is mounted at " + overlay.mountPoint()
+                + ": somebody has unmounted it, or mounted something over it. A restart of the daemon puts it back";
+        LOG.log(WARNING, message);
+        throw new SnapshotException(Category.FAILED_PRECONDITION, message);
     }
 
     @Override

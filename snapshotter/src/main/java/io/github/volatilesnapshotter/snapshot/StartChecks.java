@@ -113,7 +113,15 @@ public final class StartChecks {
         }
         Path probe = root.resolve(".start-check");
         DirectoryTree.delete(probe);
-        Entries.mkdir(probe, 0700);
+        try {
+            Entries.mkdir(probe, 0700);
+        } catch (SyscallException e) {
+            if (e.errno().is(Errno.ENOSPC) || e.errno().is(Errno.EDQUOT)) {
+                // A full filesystem shows nothing more; what fills it can be removed once this has started.
+                return;
+            }
+            throw e;
+        }
         try {
             checkXattr(root, probe);
             if (!DirectoryTree.reportsFileTypes(root)) {

@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.superblock;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Mounting;
+import io.github.volatilesnapshotter.linux.Stat;
 import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import java.nio.file.Path;
@@ -42,6 +43,14 @@ public final class VolatileOverlay implements AutoCloseable {
             return Optional.empty();
         }
         return Sync.fsyncError(root);
+    }
+
+    /**
+     * Whether it is what is seen at its mount point: not once somebody has unmounted it, or has mounted something over it. True where the
+     * kernel does not tell mounts apart (before Linux 5.8), and once this object is closed.
+     */
+    public synchronized boolean isInPlace() throws SyscallException {
+        return !root.isOpen() || Stat.of(root).mountId() == Stat.of(mountPoint).mountId();
     }
 
     /** False once it has nothing to say any more. */

@@ -52,6 +52,21 @@ class RecoveryStatesTest extends SnapshotterKit {
         return fixture.poison(key);
     }
 
+    @Test
+    void the_place_of_an_overlay_that_was_unmounted_is_given_to_nobody_before_it_is_back() throws Exception {
+        String key = "default/1/unmounted";
+        Path merged = fixture.container(key, "");
+        Mounting.detach(merged);
+
+        assertThatThrownBy(() -> fixture.snapshotter().mounts(key))
+                .isInstanceOf(SnapshotException.class)
+                .hasMessageContaining("is not what is mounted at " + merged);
+
+        fixture.restart();
+        assertThat(fixture.snapshotter().mounts(key)).hasSize(1);
+        assertThat(mountsAt(merged)).hasSize(1);
+    }
+
     private static List<MountInfo> mountsAt(Path mountPoint) throws Exception {
         return MountInfo.below(mountPoint);
     }
