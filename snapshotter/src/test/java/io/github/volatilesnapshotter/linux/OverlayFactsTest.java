@@ -3,14 +3,17 @@ package io.github.volatilesnapshotter.linux;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.assertErrno;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FuseDisk;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.RegisterExtension;
@@ -37,12 +40,13 @@ class OverlayFactsTest {
             OverlayOnDisk overlay = OverlayOnDisk.prepare(disk.root(), "overlay");
             OverlayMounter.fsopen().mount(overlay.layers(), true, elsewhere);
             String number = disk.number();
+            String backing = backingFile(disk).orElseThrow();
             String instance = FileSystemInstance.of(MountInfo.containing(disk.root()));
             assertThat(instance).isNotEqualTo(FileSystemInstance.UNKNOWN);
 
             Mounting.unmount(disk.root());
             Files.writeString(elsewhere.resolve("file"), "written meanwhile");
-            assertThat(isAttached(disk)).isTrue();
+            assertThat(backingFile(disk)).contains(backing);
             Command.run(
                     "mount",
                     "-t",
@@ -54,15 +58,21 @@ class OverlayFactsTest {
             assertThat(FileSystemInstance.of(MountInfo.containing(disk.root()))).isEqualTo(instance);
             assertThat(overlay.upper().resolve("file")).hasContent("written meanwhile");
             Mounting.detach(disk.root());
-            assertThat(isAttached(disk)).isTrue();
+            assertThat(backingFile(disk)).contains(backing);
             Mounting.unmount(elsewhere);
-            assertThat(isAttached(disk)).as("with the overlay it goes").isFalse();
+            await("with the overlay it goes")
+                    .untilAsserted(() -> assertThat(backingFile(disk)).isNotEqualTo(Optional.of(backing)));
         }
     }
 
-    /** A loop device of the lab goes with the last mount of the filesystem on it. */
-    private static boolean isAttached(Disk disk) {
-        return Files.exists(Path.of("/sys/block", disk.device().getFileName().toString(), "loop/backing_file"));
+    /** A loop device of the lab goes with the last mount of the filesystem on it; its number may be somebody else's then. */
+    private static Optional<String> backingFile(Disk disk) throws IOException {
+        try {
+            return Optional.of(Files.readString(
+                    Path.of("/sys/block", disk.device().getFileName().toString(), "loop/backing_file")));
+        } catch (NoSuchFileException _) {
+            return Optional.empty();
+        }
     }
 
     /** So a damaged file without a name, which {@code snapshot.DamagedFiles} reports by its number, can be looked for inside the container. */
