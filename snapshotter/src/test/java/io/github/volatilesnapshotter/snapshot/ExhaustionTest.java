@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.catchThrowableOfType;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.lab.Command;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
@@ -34,6 +35,15 @@ class ExhaustionTest {
         Command.run("mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=400", "tmpfs", directory.toString());
         fixture = new RunningSnapshotterFixture(directory);
         fixture.layer("base", "", "file", "from below");
+        awaitQuiet();
+    }
+
+    /** What follows a start, and a Commit, writes files and deletes some: nothing else shall do that while room is counted. */
+    private void awaitQuiet() throws SnapshotException {
+        await().until(() -> Thread.getAllStackTraces().keySet().stream()
+                .anyMatch(thread -> thread.getName().equals("recovery-after-start")
+                        && thread.getState() == Thread.State.TIMED_WAITING));
+        fixture.snapshotter().cleanup();
     }
 
     @AfterEach
