@@ -88,11 +88,6 @@ final class LibC {
         return (int) call(Handles.SYNC_FILE_RANGE, callState, descriptor, offset, length, flags);
     }
 
-    /** <a href="https://man7.org/linux/man-pages/man2/fallocate.2.html">fallocate(2)</a>. */
-    static int fallocate(MemorySegment callState, int descriptor, int mode, long offset, long length) {
-        return (int) call(Handles.FALLOCATE, callState, descriptor, mode, offset, length);
-    }
-
     /** <a href="https://man7.org/linux/man-pages/man2/setpriority.2.html">setpriority(2)</a>. */
     static int setpriority(MemorySegment callState, int which, int who, int niceness) {
         return (int) call(Handles.SETPRIORITY, callState, which, who, niceness);
@@ -344,7 +339,6 @@ final class LibC {
         static final MethodHandle FSYNC = handle("fsync", 1);
         static final MethodHandle FDATASYNC = handle("fdatasync", 1);
         static final MethodHandle SYNCFS = handle("syncfs", 1);
-        static final MethodHandle FALLOCATE = handle("fallocate", 4);
         static final MethodHandle SYNC_FILE_RANGE = handle("sync_file_range", 4);
         static final MethodHandle FLOCK = handle("flock", 2);
         static final MethodHandle SETPRIORITY = handle("setpriority", 3);

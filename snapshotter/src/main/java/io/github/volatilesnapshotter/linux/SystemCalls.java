@@ -148,14 +148,6 @@ final class SystemCalls {
         }
     }
 
-    static void fallocate(Fd file, int mode, long bytes) throws SyscallException {
-        int number = file.number();
-        try (CallFrame frame = new CallFrame()) {
-            long result = frame.uninterrupted(callState -> LibC.fallocate(callState, number, mode, 0, bytes));
-            frame.check(result, "fallocate", file, "0x" + Integer.toHexString(mode), bytes);
-        }
-    }
-
     /** False if another open file description holds the lock. */
     static boolean lockExclusively(Fd file) throws SyscallException {
         int number = file.number();

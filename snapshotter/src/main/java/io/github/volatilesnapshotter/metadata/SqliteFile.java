@@ -371,10 +371,6 @@ final class SqliteFile implements AutoCloseable {
         statement.changeOneRow();
     }
 
-    Path log() {
-        return log;
-    }
-
     /** Length of the write-ahead log. */
     long logBytes() {
         return log.toFile().length();

@@ -194,7 +194,6 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             // What is there can be read, and removed; a new snapshot tries again.
             idsReservedThrough = lastReserved;
         }
-        observer.logIsEmpty(file.log());
     }
 
     @Override
@@ -654,7 +653,6 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         idsReservedThrough = idsThrough;
         checkpointAtBytes = LOG_CHECKPOINT_BYTES;
         changesSinceLook = 0;
-        observer.logIsEmpty(file.log());
         refusal.set(null);
     }
 
@@ -686,7 +684,6 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                                 + " bytes cannot be emptied while another program reads the file");
             }
             CrashPoint.LOG_CARRIED_OVER.reached();
-            observer.logIsEmpty(file.log());
             checkpointAtBytes = LOG_CHECKPOINT_BYTES;
         } catch (MetadataException e) {
             refuseWritesAfter(e);

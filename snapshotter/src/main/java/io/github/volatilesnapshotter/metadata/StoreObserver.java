@@ -1,7 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
 import java.io.IOException;
-import java.nio.file.Path;
 
 /** Told what the store does, for metrics and logs. Called on the thread that did it, often with the writer's lock held: must return at once. */
 public interface StoreObserver {
@@ -30,13 +29,6 @@ public interface StoreObserver {
      * @param blockedNanos how long writers could not write
      */
     default void checkpointed(long logBytes, long blockedNanos) {}
-
-    /**
-     * The write-ahead log is new, or was emptied: it has no blocks on its disk but what it holds.
-     *
-     * @param log the file
-     */
-    default void logIsEmpty(Path log) {}
 
     /** Work in the background failed. It is tried again; writes are refused if it must not be. */
     default void maintenanceFailed(MetadataException failure) {}

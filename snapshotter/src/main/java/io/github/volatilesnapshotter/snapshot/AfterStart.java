@@ -32,7 +32,6 @@ final class AfterStart implements AutoCloseable {
     private final LayerCheck layerCheck;
     private final Report report;
     private final SnapshotStore store;
-    private final SpareRoom spareRoom;
     private final BooleanSupplier mayLook;
     private final long lookAgainMillis;
     private final CountDownLatch closed = new CountDownLatch(1);
@@ -53,16 +52,10 @@ final class AfterStart implements AutoCloseable {
      * @param lookAgainMillis the time between two of them
      */
     AfterStart(
-            LayerCheck layerCheck,
-            Report report,
-            SnapshotStore store,
-            SpareRoom spareRoom,
-            BooleanSupplier mayLook,
-            long lookAgainMillis) {
+            LayerCheck layerCheck, Report report, SnapshotStore store, BooleanSupplier mayLook, long lookAgainMillis) {
         this.layerCheck = layerCheck;
         this.report = report;
         this.store = store;
-        this.spareRoom = spareRoom;
         this.mayLook = mayLook;
         this.lookAgainMillis = lookAgainMillis;
     }
@@ -82,7 +75,6 @@ final class AfterStart implements AutoCloseable {
         writeReport();
         lookIntoLayers();
         writeReport();
-        spareRoom.keep();
         try {
             while (!closed.await(lookAgainMillis, TimeUnit.MILLISECONDS)) {
                 lookAgain();
@@ -118,7 +110,6 @@ final class AfterStart implements AutoCloseable {
         try {
             layerCheck.lookAgain();
             store.keepNoted();
-            spareRoom.keep();
             isLookFailing = false;
         } catch (IOException | MetadataException | RuntimeException e) {
             LOG.log(isLookFailing ? DEBUG : WARNING, "can't look whether all is still there", e);

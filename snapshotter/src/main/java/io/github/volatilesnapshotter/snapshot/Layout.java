@@ -34,11 +34,6 @@ record Layout(Path root) {
         return root.resolve("metadata.db");
     }
 
-    /** See {@link SpareRoom}. */
-    Path spareRoom() {
-        return root.resolve("spare-room");
-    }
-
     Path empty() {
         return root.resolve("empty");
     }

@@ -209,6 +209,7 @@ final class OverlaySnapshotter implements Snapshotter {
                     Category.FAILED_PRECONDITION, "snapshot " + key + " is committed: it has no mounts, make a view");
         }
         poisoner.refusePoisoned(snapshot);
+        reads.requireThere(snapshot);
         List<SnapshotRecord> parents = chain.subList(1, chain.size());
         Optional<VolatileOverlay> overlay = uppers.overlay(snapshot.id());
         if (overlay.isEmpty()) {
@@ -299,7 +300,10 @@ final class OverlaySnapshotter implements Snapshotter {
     public SnapshotInfo stat(String key) throws SnapshotException {
         Requests.checkKey("key", key);
         inquiry.askInPassing(reads.find(key).id());
-        return reads.info(reads.find(key));
+        SnapshotRecord snapshot = reads.find(key);
+        SnapshotInfo info = reads.info(snapshot);
+        reads.requireThere(snapshot);
+        return info;
     }
 
     @Override

@@ -128,7 +128,6 @@ public final class RunningSnapshotter implements AutoCloseable {
         // The sentinels are mounted there: two daemons would take each other's away.
         Entries.createDirectories(settings.state(), 0700);
         lock(settings.state().resolve("lock"), "state directory " + settings.state(), opened);
-        new SpareRoom(layout).giveIfFull();
         StartChecks.checkPool(layout, settings.state());
         if (Entries.exists(layout.snapshots())) {
             StartChecks.checkRecords(layout);
@@ -308,7 +307,6 @@ public final class RunningSnapshotter implements AutoCloseable {
                 new LayerCheck(layout, store, lostLayers, trash, report),
                 () -> new RecoveryReports(layout.recovery()).write(start, report),
                 store,
-                new SpareRoom(layout),
                 () -> superblock.state() == State.HEALTHY,
                 LOOKS_OF_WATCH * settings.watch().intervalMillis());
         opened.add(after::close);

@@ -30,6 +30,18 @@ final class SnapshotReads {
         return store.find(key).orElseThrow(() -> Failures.notFound(key));
     }
 
+    /**
+     * To be called after the poison of a snapshot was looked for: where it was removed meanwhile there is none to be found any more, and an
+     * answer without it would be one that was never true.
+     *
+     * @throws SnapshotException NOT_FOUND if it was removed since its record was read
+     */
+    void requireThere(SnapshotRecord snapshot) throws SnapshotException {
+        if (store.find(snapshot.id()).isEmpty()) {
+            throw Failures.notFound(snapshot.key());
+        }
+    }
+
     /** As clients see it, with its parent's name. */
     SnapshotInfo info(SnapshotRecord snapshot) {
         return infos.of(snapshot, store.keyOf(snapshot.parentId()).orElse(""));

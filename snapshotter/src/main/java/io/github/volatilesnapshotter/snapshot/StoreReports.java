@@ -1,31 +1,22 @@
 package io.github.volatilesnapshotter.snapshot;
 
-import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
-import io.github.volatilesnapshotter.linux.Preallocation;
-import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.Durability;
 import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.StoreObserver;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.Metrics.RebuildOutcome;
 import java.io.IOException;
-import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 
 /** What the store does, in metrics; and in the log, one line for each change of its state. */
 final class StoreReports implements StoreObserver {
     private static final System.Logger LOG = System.getLogger(StoreReports.class.getName());
 
-    private static final long LOG_ROOM_BYTES = 8L << 20;
-
     private final Metrics metrics;
-
-    /** Of the thread whose turn it is to write. */
-    private boolean hasLogRoom = true;
 
     StoreReports(Metrics metrics) {
         this.metrics = metrics;
@@ -43,25 +34,6 @@ final class StoreReports implements StoreObserver {
     @Override
     public void checkpointed(long logBytes, long blockedNanos) {
         metrics.checkpointTook(blockedNanos);
-    }
-
-    /**
-     * What a removal writes is what makes room: on a full filesystem it must not be refused for want of it. The log is carried over before
-     * it has half of this length.
-     */
-    @Override
-    public void logIsEmpty(Path log) {
-        try {
-            Preallocation.beyondEnd(log, LOG_ROOM_BYTES);
-            hasLogRoom = true;
-        } catch (SyscallException e) {
-            LOG.log(
-                    hasLogRoom ? WARNING : DEBUG,
-                    "the records have no room of their own: on a full filesystem nothing could be removed",
-                    "failure",
-                    e.getMessage());
-            hasLogRoom = false;
-        }
     }
 
     @Override

@@ -83,31 +83,6 @@ class FullDiskRowsTest {
         }
     }
 
-    /** Not on btrfs, which writes the last block of the records' log anew elsewhere, where there is no room: a known issue. */
-    @ParameterizedTest
-    @EnumSource(value = Disk.FileSystem.class, mode = EnumSource.Mode.EXCLUDE, names = "BTRFS")
-    void what_fills_a_filesystem_can_be_removed_also_by_a_daemon_that_starts_on_it(Disk.FileSystem fileSystem)
-            throws Exception {
-        String other = "default/7/other";
-        try (FailureScene<FuseDisk> scene = FailureScene.on(FuseDisk.create(fileSystem))) {
-            scene.snapshotter().prepare(other, "", Map.of());
-            Path spareRoom = scene.fixture.layout().spareRoom();
-            await().atMost(FailureScene.BOUND).until(() -> Files.exists(spareRoom));
-            List<Path> fillers = scene.disk.fill();
-
-            scene.snapshotter().remove(other);
-            scene.fixture.restart();
-
-            assertThat(scene.isPoisoned(CONTAINER)).isFalse();
-            scene.snapshotter().remove(CONTAINER);
-            scene.snapshotter().remove(LAYER);
-            assertThat(scene.snapshotter().list(List.of())).toIterable().isEmpty();
-            makeRoom(fillers);
-            scene.assertNewSnapshotsWork();
-            await().atMost(FailureScene.BOUND).until(() -> Files.exists(spareRoom));
-        }
-    }
-
     @ParameterizedTest
     @EnumSource(Disk.FileSystem.class)
     void a_write_that_is_lost_on_a_full_filesystem_poisons(Disk.FileSystem fileSystem) throws Exception {
