@@ -191,7 +191,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             if (e.reason() != Reason.DISK_FULL) {
                 throw e;
             }
-            // What is there can be read, and removed; a new snapshot tries again.
+            // What is there can be read; a new snapshot tries again.
             idsReservedThrough = lastReserved;
         }
     }

@@ -117,7 +117,7 @@ public final class StartChecks {
             Entries.mkdir(probe, 0700);
         } catch (SyscallException e) {
             if (e.errno().is(Errno.ENOSPC) || e.errno().is(Errno.EDQUOT)) {
-                // A full filesystem shows nothing more; what fills it can be removed once this has started.
+                // A full filesystem shows nothing more, and what is there can be read and watched.
                 return;
             }
             throw e;
