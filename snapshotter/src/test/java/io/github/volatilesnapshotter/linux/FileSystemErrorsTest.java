@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.linux;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.assertNoDescriptorLeft;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.openDescriptors;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
@@ -40,7 +41,8 @@ class FileSystemErrorsTest {
             assertThat(errors.read()).containsExactly(new FileSystemErrors.Event(Errno.EUCLEAN, 1));
             assertThat(errors.read()).isEmpty();
             assertThat(ofNeighbour.read()).isEmpty();
-            assertThat(Ext4Errors.count(device)).hasValue(1);
+            // Counted by a worker of the kernel, in its own time.
+            await().untilAsserted(() -> assertThat(Ext4Errors.count(device)).hasValue(1));
             assertThat(Ext4Errors.count(Device.parse(neighbour.number()))).hasValue(0);
         }
     }
