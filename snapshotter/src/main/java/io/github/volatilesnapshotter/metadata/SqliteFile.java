@@ -61,6 +61,9 @@ final class SqliteFile implements AutoCloseable {
     private final List<KeptStatement> kept;
     private @Nullable Durability flushing;
 
+    /** The mark is in the log, and perhaps not in the database. */
+    private boolean isMarkUnfinished;
+
     private SqliteFile(Path file, Connection connection, boolean hadLog) {
         this.file = file;
         this.hadLog = hadLog;
@@ -93,7 +96,7 @@ final class SqliteFile implements AutoCloseable {
     static SqliteFile open(Path file, Schema schema) throws MetadataException {
         createForOwnerOnly(file);
         checkLog(file);
-        boolean hasLog = Files.exists(logOf(file));
+        boolean hasLog = hasLogToKeep(file);
         @Nullable Connection connection = null;
         try {
             connection = connect(file);
@@ -113,7 +116,7 @@ final class SqliteFile implements AutoCloseable {
 
     /**
      * What is refused stays as it is: SQLite would carry the log over as it closes, and remove it. So it is closed by the end of the process,
-     * unless opening it has made the log.
+     * unless there was none to keep.
      */
     private static void letGoAfter(Exception failure, @Nullable Connection connection, boolean hasLog) {
         if (!hasLog) {
@@ -132,10 +135,7 @@ final class SqliteFile implements AutoCloseable {
     static void checkLog(Path file) throws MetadataException {
         Path log = logOf(file);
         try {
-            boolean isInUse = DatabaseHeader.read(file)
-                    .filter(header -> header.applicationId() == Schema.APPLICATION_ID_IN_USE)
-                    .isPresent();
-            if (isInUse && Files.notExists(log)) {
+            if (isInUse(file) && Files.notExists(log)) {
                 throw unusable(
                         file,
                         damage(
@@ -146,6 +146,22 @@ final class SqliteFile implements AutoCloseable {
             if (damage.isPresent()) {
                 throw unusable(file, damage(damage.get()));
             }
+        } catch (IOException e) {
+            throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", e.toString(), "", e);
+        }
+    }
+
+    private static boolean isInUse(Path file) throws IOException {
+        return DatabaseHeader.read(file)
+                .filter(header -> header.applicationId() == Schema.APPLICATION_ID_IN_USE)
+                .isPresent();
+    }
+
+    /** Beside a file that was closed an empty one means nothing. */
+    private static boolean hasLogToKeep(Path file) throws MetadataException {
+        Path log = logOf(file);
+        try {
+            return Files.exists(log) && (Files.size(log) > 0 || isInUse(file));
         } catch (IOException e) {
             throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", e.toString(), "", e);
         }
@@ -267,15 +283,17 @@ final class SqliteFile implements AutoCloseable {
         try (Statement statement = connection.createStatement()) {
             boolean isMarked = (int) number(statement, "PRAGMA application_id") == Schema.APPLICATION_ID_IN_USE;
             boolean wasRestored = isNoted && number(statement, "SELECT is_restored FROM store") != 0;
-            if (isMarked && !wasRestored) {
+            if (isMarked && !wasRestored && !isMarkUnfinished) {
                 return;
             }
+            isMarkUnfinished = true;
             flush(Durability.DURABLE);
             if (wasRestored) {
                 statement.execute("UPDATE store SET is_restored = 0");
             }
             statement.execute("PRAGMA application_id = " + Schema.APPLICATION_ID_IN_USE);
             boolean _ = emptyLog();
+            isMarkUnfinished = false;
         } catch (SQLException e) {
             throw failure("mark as in use", e);
         }
@@ -418,8 +436,8 @@ final class SqliteFile implements AutoCloseable {
     }
 
     /**
-     * Carries the log over and removes it: the file is whole without it. Doing it again does nothing. If that can't be said in the file it
-     * stays open to the end of the process, and with its log.
+     * Carries the log over: the file is whole without it, and an empty one is left. Doing it again does nothing. If that can't be said in the
+     * file it stays open to the end of the process, and with its log.
      */
     @Override
     public void close() throws MetadataException {
@@ -432,6 +450,16 @@ final class SqliteFile implements AutoCloseable {
             throw failure("close", e);
         }
         closeInUse();
+        leaveEmptyLog();
+    }
+
+    /** SQLite removes the log, and on a filesystem that is full by the next start there may be no inode left for a new one (xfs). */
+    private void leaveEmptyLog() {
+        try {
+            createForOwnerOnly(log);
+        } catch (MetadataException _) {
+            // The next start tries it as well, and says why it can't.
+        }
     }
 
     private boolean isClosed() throws MetadataException {

@@ -91,6 +91,10 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     private boolean isRestored;
     private long lastTransaction;
     private boolean isNoteFailing;
+
+    /** Whether the file says that it is in use. */
+    private boolean isMarked;
+
     private long checkpointAtBytes = LOG_CHECKPOINT_BYTES;
 
     private SqliteSnapshotStore(DatabaseFiles files, SqliteFile file, TransactionNote note, StoreObserver observer) {
@@ -183,16 +187,26 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             rebuild();
             observer.rebuilt(System.nanoTime() - begunAtNanos);
         }
-        file.markInUse(note.isKept());
-        // Also takes the flush of the log's header, see SqliteFile.checkpoint.
+        // What is there can be read also where there is no room for anything; the next change tries again.
+        idsReservedThrough = lastReserved;
         try {
+            file.markInUse(note.isKept());
+            isMarked = true;
+            // Also takes the flush of the log's header, see SqliteFile.checkpoint.
             reserveIds();
         } catch (MetadataException e) {
-            if (e.reason() != Reason.DISK_FULL) {
+            if (!e.isDiskFull()) {
                 throw e;
             }
-            // What is there can be read; a new snapshot tries again.
-            idsReservedThrough = lastReserved;
+            observer.noRoom(e);
+        }
+    }
+
+    /** Before anything else is written. */
+    private void requireMarked() throws MetadataException {
+        if (!isMarked) {
+            file.markInUse(note.isKept());
+            isMarked = true;
         }
     }
 
@@ -349,6 +363,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         }
         long number = changes.isEmpty() ? lastTransaction : lastTransaction + 1;
         try {
+            requireMarked();
             file.write(changes, durability, number);
         } catch (MetadataException e) {
             refuseWritesAfter(e);
@@ -412,6 +427,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     private void reserveIds() throws MetadataException {
         long through = nextId.get() + ID_BLOCK;
         try {
+            requireMarked();
             file.reserveIds(through);
         } catch (MetadataException e) {
             refuseWritesAfter(e);
@@ -646,6 +662,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         files.putNextInPlace();
         file = SqliteFile.open(path, Schema.CURRENT);
         file.markInUse(note.isKept());
+        isMarked = true;
         // Also takes the flush of the log's header, see SqliteFile.checkpoint. If it fails, this file is the one that
         // must stay
         // open until the next one is on disk.
@@ -723,6 +740,12 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                 // checksums. The next open does look at them.
                 file.close();
             }
+        } catch (MetadataException e) {
+            if (!e.isDiskFull()) {
+                throw e;
+            }
+            // As after a kill: it stays marked, with its log.
+            observer.noRoom(e);
         } finally {
             closeNote();
         }

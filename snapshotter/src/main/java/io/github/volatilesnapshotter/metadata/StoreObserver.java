@@ -33,6 +33,9 @@ public interface StoreObserver {
     /** Work in the background failed. It is tried again; writes are refused if it must not be. */
     default void maintenanceFailed(MetadataException failure) {}
 
+    /** The filesystem has no room for what a start or a stop writes of its own. The records are whole and can be read. */
+    default void noRoom(MetadataException failure) {}
+
     /** A transaction could not be noted ({@link TransactionNote}), and those before could. It is acknowledged all the same. */
     default void notNoted(IOException failure) {}
 

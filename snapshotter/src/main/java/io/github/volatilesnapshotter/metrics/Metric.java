@@ -42,6 +42,11 @@ enum Metric {
             "cleanups",
             "Cleanups, by whether they came to the end of the trash in their time",
             "outcome"),
+    FULL_DISK_REMOVALS(
+            Type.COUNTER,
+            "full.disk.removals",
+            "Removals for whose record the filesystem had no room, by whether they made it",
+            "outcome"),
     LOST_LAYERS(Type.GAUGE, "lost.layers", "Committed snapshots whose directory was found to be gone"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
     EARLY_FILES(Type.COUNTER, "early.writeback.files", "Files of layers whose writeback was begun ahead of the Commit"),

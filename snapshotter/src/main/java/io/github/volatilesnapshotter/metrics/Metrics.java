@@ -55,6 +55,14 @@ public final class Metrics implements AutoCloseable {
         LEFT
     }
 
+    /** What came of one removal whose record had no room. */
+    public enum FullDiskOutcome {
+        /** What was deleted has made room, and it is recorded. */
+        DONE,
+        /** The directory is gone or withdrawn, the record is there. */
+        REFUSED
+    }
+
     /** What came of one attempt to write all metadata anew after a failure. */
     public enum RebuildOutcome {
         /** Changes are accepted again. */
@@ -95,6 +103,7 @@ public final class Metrics implements AutoCloseable {
     private final LabelledCounters transitions = new LabelledCounters(Metric.TRANSITIONS);
     private final LabelledCounters rebuilds = new LabelledCounters(Metric.REBUILDS);
     private final LabelledCounters cleanups = new LabelledCounters(Metric.CLEANUPS);
+    private final LabelledCounters fullDiskRemovals = new LabelledCounters(Metric.FULL_DISK_REMOVALS);
     private final LabelledCounters earlyTurns = new LabelledCounters(Metric.EARLY_TURNS);
     private final Counter earlyFiles = counter(Metric.EARLY_FILES, List.of());
     private final Counter earlyBytes = counter(Metric.EARLY_BYTES, List.of());
@@ -129,6 +138,9 @@ public final class Metrics implements AutoCloseable {
         }
         for (CleanupOutcome outcome : CleanupOutcome.values()) {
             cleanups.of(word(outcome));
+        }
+        for (FullDiskOutcome outcome : FullDiskOutcome.values()) {
+            fullDiskRemovals.of(word(outcome));
         }
         earlyTurns.of(WHOLE);
         earlyTurns.of(CUT);
@@ -219,6 +231,11 @@ public final class Metrics implements AutoCloseable {
     /** What came of one Cleanup. */
     public void cleanedUp(CleanupOutcome outcome) {
         cleanups.of(word(outcome)).increment();
+    }
+
+    /** A removal whose record had no room has deleted the directory first. */
+    public void removedOnFullDisk(FullDiskOutcome outcome) {
+        fullDiskRemovals.of(word(outcome)).increment();
     }
 
     /** Shows how many committed snapshots have lost their directory; called from the scraping thread. */

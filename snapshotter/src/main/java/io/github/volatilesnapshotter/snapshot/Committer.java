@@ -138,6 +138,7 @@ final class Committer {
                 throw new SnapshotException(
                         Category.CANCELLED, "snapshot " + rule.key() + " stays active: nobody waits for its commit");
             }
+            lostLayers.refuseWithdrawn(transaction, active);
             poisoner.beginCommit(active);
             Instant now = Instant.now();
             SnapshotRecord committed = active.withKey(rule.name())

@@ -59,7 +59,9 @@ final class Failures {
             case DISK_FULL, BUSY, FAILED, REFUSED -> Category.UNAVAILABLE;
             case UNUSABLE_FILE -> Category.INTERNAL;
         };
-        return new SnapshotException(category, "snapshot " + key + ": " + failure.getMessage(), failure);
+        // SQLite says it in words of its own.
+        String errno = failure.isDiskFull() ? " (" + Errno.ENOSPC.name() + ": no room for the records)" : "";
+        return new SnapshotException(category, "snapshot " + key + ": " + failure.getMessage() + errno, failure);
     }
 
     static SnapshotException notFound(String key) {

@@ -30,6 +30,9 @@ final class LostLayers {
     private final Layout layout;
     private final Set<Long> ids = ConcurrentHashMap.newKeySet();
 
+    /** Their removal has begun, and they still have a record: as good as lost, whether their directory is there or not. */
+    private final Set<Long> withdrawn = ConcurrentHashMap.newKeySet();
+
     LostLayers(SnapshotStore store, Layout layout) {
         this.store = store;
         this.layout = layout;
@@ -70,13 +73,31 @@ final class LostLayers {
         refuse(key, layers);
     }
 
+    /**
+     * Nothing may stand on it any more. To be called within a transaction that has seen that nothing does: what is inserted later is refused
+     * ({@link #refuseWithdrawn}).
+     */
+    void withdraw(long id) {
+        withdrawn.add(id);
+    }
+
+    /** @throws SnapshotException FAILED_PRECONDITION if the layer right below the snapshot is withdrawn */
+    void refuseWithdrawn(SnapshotStore.Transaction transaction, SnapshotRecord snapshot) throws SnapshotException {
+        if (snapshot.hasParent() && withdrawn.contains(snapshot.parentId())) {
+            refuse(
+                    snapshot.key(),
+                    transaction.find(snapshot.parentId()).stream().toList());
+        }
+    }
+
     /** The snapshot is removed. */
     void forget(long id) {
         ids.remove(id);
+        withdrawn.remove(id);
     }
 
     boolean contains(long id) {
-        return ids.contains(id);
+        return ids.contains(id) || withdrawn.contains(id);
     }
 
     int count() {
@@ -85,9 +106,9 @@ final class LostLayers {
 
     /** The uppermost of the layers that is lost. */
     Optional<SnapshotRecord> among(List<SnapshotRecord> layers) {
-        return ids.isEmpty()
+        return ids.isEmpty() && withdrawn.isEmpty()
                 ? Optional.empty()
-                : layers.stream().filter(layer -> ids.contains(layer.id())).findFirst();
+                : layers.stream().filter(layer -> contains(layer.id())).findFirst();
     }
 
     /** @throws SnapshotException FAILED_PRECONDITION if one of the layers below {@code key} is lost */

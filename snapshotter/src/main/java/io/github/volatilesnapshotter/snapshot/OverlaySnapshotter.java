@@ -23,8 +23,8 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * The snapshotter: a store of records, and directories and mounts that follow it. Prepare, View, Mounts, Remove and Update are
- * here; Commit is {@link Committer}'s, what is only read {@link SnapshotReads}', and what the kernel says of uppers {@link
+ * The snapshotter: a store of records, and directories and mounts that follow it. Prepare, View, Mounts and Update are
+ * here; Commit is {@link Committer}'s, Remove {@link Remover}'s, what is only read {@link SnapshotReads}', and what the kernel says of uppers {@link
  * Inquiry}'s.
  *
  * <p>The order of steps decides what a crash leaves behind. Prepare makes directory and mount first and the record last: a
@@ -43,16 +43,15 @@ final class OverlaySnapshotter implements Snapshotter {
     private final OpenUppers openUppers;
     private final Poisoner poisoner;
     private final Inquiry inquiry;
-    private final LayerSync layerSync;
     private final Trash trash;
     private final LostLayers lostLayers;
     private final Machine machine;
     private final Metrics metrics;
     private final Admission admission;
     private final SnapshotMounts mounts;
-    private final Usages usages;
     private final SnapshotReads reads;
     private final Committer committer;
+    private final Remover remover;
     private final KeyLocks locks;
 
     OverlaySnapshotter(
@@ -76,17 +75,16 @@ final class OverlaySnapshotter implements Snapshotter {
         this.openUppers = openUppers;
         this.poisoner = poisoner;
         this.inquiry = inquiry;
-        this.layerSync = layerSync;
         this.trash = trash;
         this.lostLayers = lostLayers;
         this.machine = machine;
         this.metrics = metrics;
         this.admission = admission;
         this.mounts = new SnapshotMounts(layout);
-        this.usages = usages;
         this.reads = new SnapshotReads(store, new Infos(poisoner, lostLayers), usages);
         this.committer =
                 new Committer(store, layout, uppers, layerSync, poisoner, lostLayers, inquiry, usages, machine);
+        this.remover = new Remover(store, uppers, trash, poisoner, lostLayers, layerSync, usages, machine, metrics);
         this.locks = new KeyLocks(settings.keyWaitMillis(), metrics::lockTimedOut);
     }
 
@@ -188,6 +186,7 @@ final class OverlaySnapshotter implements Snapshotter {
     private void insert(SnapshotRecord snapshot, PrepareRule rule) throws SnapshotException, MetadataException {
         var _ = store.<SnapshotRecord, SnapshotException>ordered(transaction -> {
             rule.checkAgain(transaction, snapshot);
+            lostLayers.refuseWithdrawn(transaction, snapshot);
             transaction.insert(snapshot);
             return snapshot;
         });
@@ -255,44 +254,9 @@ final class OverlaySnapshotter implements Snapshotter {
     public void remove(String key) throws SnapshotException {
         Requests.checkKey("key", key);
         try (KeyLocks.Held _ = beginChange(key)) {
-            SnapshotRecord snapshot = reads.find(key);
-            SnapshotStore.Work<SnapshotRecord, SnapshotException> deletion = transaction -> {
-                SnapshotRecord found = transaction.find(key).orElseThrow(() -> Failures.notFound(key));
-                if (transaction.hasChildren(found.id())) {
-                    throw new SnapshotException(
-                            Category.FAILED_PRECONDITION, "cannot remove snapshot " + key + ": it has children");
-                }
-                transaction.delete(found.id());
-                return found;
-            };
-            if (snapshot.kind() == RecordKind.COMMITTED) {
-                var _ = store.durable(deletion);
-            } else {
-                var _ = store.ordered(deletion);
-            }
-            CrashPoint.REMOVE_RECORDED.reached();
-            throwAway(snapshot);
+            remover.remove(reads.find(key));
         } catch (MetadataException e) {
             throw Failures.of(key, e);
-        }
-    }
-
-    /** The snapshot is removed; a directory that can't be moved to the trash now is so later. */
-    private void throwAway(SnapshotRecord snapshot) {
-        usages.forget(snapshot.id());
-        poisoner.forget(snapshot.id());
-        lostLayers.forget(snapshot.id());
-        layerSync.forget(snapshot.id());
-        if (snapshot.kind() == RecordKind.VIEW) {
-            return;
-        }
-        try {
-            uppers.throwAway(snapshot.id());
-        } catch (SyscallException e) {
-            LOG.log(
-                    WARNING,
-                    "snapshot " + snapshot.key() + " is removed, but its overlay could not be detached yet",
-                    e);
         }
     }
 

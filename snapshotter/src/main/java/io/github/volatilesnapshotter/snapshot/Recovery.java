@@ -159,9 +159,10 @@ final class Recovery {
     }
 
     /**
-     * Decides about everything that is not adopted. What can't be trusted is poisoned, and that is recorded when this returns.
+     * Decides about everything that is not adopted. What can't be trusted is poisoned, and that is recorded when this returns. What another
+     * start would find again by itself may also be recorded later: a full filesystem has no room for it.
      *
-     * @return whether all of it could be recorded
+     * @return whether all that must be recorded is
      */
     boolean judge(Past past) throws SyscallException {
         Set<Long> directories = directories();
@@ -180,7 +181,8 @@ final class Recovery {
             }
         }
         resume(toResume, past);
-        boolean isRecorded = poisoner.poisonAndWait(verdicts);
+        boolean isRecorded = poisoner.poisonAndWait(verdicts)
+                || verdicts.stream().allMatch(verdict -> verdict.reason().isFoundAgain());
         CrashPoint.START_POISONED.reached();
         directories.forEach(this::throwAwayOrphan);
         return isRecorded;

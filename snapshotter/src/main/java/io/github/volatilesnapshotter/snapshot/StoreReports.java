@@ -47,6 +47,11 @@ final class StoreReports implements StoreObserver {
     }
 
     @Override
+    public void noRoom(MetadataException failure) {
+        LOG.log(WARNING, "the filesystem of the metadata is full: what is removed makes room", failure);
+    }
+
+    @Override
     public void notNoted(IOException failure) {
         LOG.log(
                 WARNING,

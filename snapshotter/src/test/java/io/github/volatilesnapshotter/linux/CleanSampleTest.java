@@ -45,8 +45,8 @@ class CleanSampleTest {
             Files.writeString(Path.of("/sys/fs/ext4", name, "trigger_fs_error"), "an error for a test");
 
             // The count that is told is the superblock's, which a worker of the kernel writes.
-            await().untilAsserted(() -> assertThat(Ext4Errors.count(Device.parse(disk.number())))
-                    .hasValue(1));
+            await().untilAsserted(() ->
+                    assertThat(Ext4Errors.count(Device.parse(disk.number()))).hasValue(1));
             assertWritesGoOn(disk);
             assertThat(Sync.fsyncError(sample)).isEmpty();
         }

@@ -54,7 +54,7 @@ final class BackupTest {
         assertThat(read().records()).containsExactly(layer, poisoned);
         try (var names = Files.list(directory)) {
             assertThat(names.map(path -> path.getFileName().toString()))
-                    .containsExactlyInAnyOrder("metadata.db", "backup.db");
+                    .containsExactlyInAnyOrder("metadata.db", "metadata.db-wal", "backup.db");
         }
     }
 

@@ -146,7 +146,7 @@ final class DamagedFileTest {
         SqliteSnapshotStore.open(copy).close();
         ByteBuffer inUse = ByteBuffer.wrap(Files.readAllBytes(copy)).putInt(68, Schema.APPLICATION_ID_IN_USE);
         Files.write(copy, inUse.array());
-        Files.createFile(log());
+        assertThat(log()).isEmptyFile();
         assertThat(loaded()).isEqualTo(records);
         Files.write(copy, inUse.array());
         Files.write(log(), new byte[1_080]);

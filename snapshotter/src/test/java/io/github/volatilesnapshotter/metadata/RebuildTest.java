@@ -324,7 +324,9 @@ final class RebuildTest {
 
     private void assertOnlyTheDatabaseIsLeft() throws Exception {
         try (Stream<Path> left = Files.list(directory)) {
-            assertThat(left).containsExactly(files.database());
+            Path log = directory.resolve("metadata.db-wal");
+            assertThat(left).containsExactlyInAnyOrder(files.database(), log);
+            assertThat(log).isEmptyFile();
         }
     }
 
