@@ -29,7 +29,7 @@ import java.util.concurrent.TimeUnit;
 
 /** The Snapshots service over its socket, as a containerd would call it, with a deadline for each call. May be shared by threads. */
 final class Client implements AutoCloseable {
-    private static final long DEADLINE_SECONDS = 30;
+    private static final long DEADLINE_SECONDS = 90;
     private static final int MAXIMUM_MESSAGE_BYTES = 64 << 20;
     private static final String SNAPSHOTTER = "volatile";
 

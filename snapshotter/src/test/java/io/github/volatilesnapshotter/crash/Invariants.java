@@ -32,7 +32,7 @@ import org.awaitility.core.ConditionTimeoutException;
  * the snapshotter meanwhile. Nothing stops it: what is wrong is collected.
  */
 final class Invariants {
-    private static final Duration TIDY_WAIT = Duration.ofSeconds(3);
+    private static final Duration TIDY_WAIT = Duration.ofSeconds(30);
     private static final Duration POLL_INTERVAL = Duration.ofMillis(20);
     private static final Set<String> OF_A_LAYER = Set.of("fs", "committed");
     private static final Set<String> WITHOUT_DIRECTORY = Set.of("crash", "missing");

@@ -29,7 +29,7 @@ import java.util.function.Supplier;
  */
 final class Load implements AutoCloseable {
     private static final String NAMESPACE = "crash";
-    private static final long STOP_SECONDS = 60;
+    private static final long STOP_SECONDS = 120;
     private static final long PAUSE_AFTER_REFUSAL_MILLIS = 20;
     private static final int MOST_ACTIVES = 4;
     private static final int MOST_VIEWS = 2;

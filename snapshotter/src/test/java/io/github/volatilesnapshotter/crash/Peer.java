@@ -27,7 +27,7 @@ import java.util.zip.CRC32;
  * starts and kills it; clients may be used by any.
  */
 final class Peer implements AutoCloseable {
-    private static final long START_SECONDS = 30;
+    private static final long START_SECONDS = 90;
 
     /**
      * A thread that waits for the commit of a btrfs whose wakeup was lost (linux.BtrfsCommit) waits for the next one, 30 s, once nobody is left to
@@ -153,7 +153,7 @@ final class Peer implements AutoCloseable {
      * Starts it, and returns when it serves.
      *
      * @param javaOptions for our daemon's virtual machine; ignored by the stock one
-     * @throws IOException with the end of its log, if it ended or does not serve within 30 s
+     * @throws IOException with the end of its log, if it ended or does not serve within 90 s
      */
     void start(String... javaOptions) throws IOException {
         launch(javaOptions);
@@ -184,7 +184,7 @@ final class Peer implements AutoCloseable {
      * Waits until it serves.
      *
      * @return false if it has ended
-     * @throws IOException with the end of its log, if it does neither within 30 s
+     * @throws IOException with the end of its log, if it does neither within 90 s
      */
     boolean awaitServing() throws IOException {
         long deadlineNanos = System.nanoTime() + TimeUnit.SECONDS.toNanos(START_SECONDS);

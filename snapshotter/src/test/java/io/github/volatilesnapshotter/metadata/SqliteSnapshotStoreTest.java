@@ -345,7 +345,7 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
             });
             held.await();
 
-            assertTimeoutPreemptively(Duration.ofSeconds(5), () -> {
+            assertTimeoutPreemptively(Duration.ofSeconds(20), () -> {
                 assertThat(store.find("base")).isPresent();
                 assertThat(store.find(2)).isEmpty();
                 assertThat(store.all()).hasSize(1);
