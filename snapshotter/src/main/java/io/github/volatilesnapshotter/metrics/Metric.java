@@ -48,6 +48,7 @@ enum Metric {
             "Removals for whose record the filesystem had no room, by whether they made it",
             "outcome"),
     LOST_LAYERS(Type.GAUGE, "lost.layers", "Committed snapshots whose directory was found to be gone"),
+    DISPLACED_OVERLAYS(Type.GAUGE, "displaced.overlays", "Volatile overlays that somebody has unmounted or covered"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),
     EARLY_FILES(Type.COUNTER, "early.writeback.files", "Files of layers whose writeback was begun ahead of the Commit"),
     EARLY_BYTES(Type.COUNTER, "early.writeback.bytes", "Sizes of these files, in bytes"),

@@ -238,6 +238,11 @@ public final class Metrics implements AutoCloseable {
         fullDiskRemovals.of(word(outcome)).increment();
     }
 
+    /** Shows how many volatile overlays are not in their place; called from the scraping thread. */
+    public void displacedOverlays(Supplier<Number> count) {
+        gauge(Metric.DISPLACED_OVERLAYS, List.of(), count);
+    }
+
     /** Shows how many committed snapshots have lost their directory; called from the scraping thread. */
     public void lostLayers(Supplier<Number> count) {
         gauge(Metric.LOST_LAYERS, List.of(), count);

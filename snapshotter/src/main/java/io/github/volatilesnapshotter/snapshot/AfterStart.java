@@ -7,16 +7,17 @@ import io.github.volatilesnapshotter.linux.IoPriority;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
-import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.List;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 
 /**
  * What belongs to a recovery and can wait until requests are served: a look into each layer, and the report; and then, for as long as the
- * daemon runs, a look from time to time whether the layers' directories and the note of the last transaction are still there. On a thread of its own, which no request waits for.
+ * daemon runs, a look from time to time whether what the daemon has left in others' reach is still there. On a thread of its own, which no
+ * request waits for.
  */
 final class AfterStart implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(AfterStart.class.getName());
@@ -29,9 +30,15 @@ final class AfterStart implements AutoCloseable {
         void write() throws IOException;
     }
 
+    /** Looks whether something is still there. */
+    @FunctionalInterface
+    interface Look {
+        void again() throws IOException, MetadataException;
+    }
+
     private final LayerCheck layerCheck;
     private final Report report;
-    private final SnapshotStore store;
+    private final List<Look> looks;
     private final BooleanSupplier mayLook;
     private final long lookAgainMillis;
     private final CountDownLatch closed = new CountDownLatch(1);
@@ -48,14 +55,14 @@ final class AfterStart implements AutoCloseable {
     /**
      * Nothing is done before {@link #start}.
      *
+     * @param looks what is done again and again
      * @param mayLook asked before each later look; a disk that hangs would hold the thread
      * @param lookAgainMillis the time between two of them
      */
-    AfterStart(
-            LayerCheck layerCheck, Report report, SnapshotStore store, BooleanSupplier mayLook, long lookAgainMillis) {
+    AfterStart(LayerCheck layerCheck, Report report, List<Look> looks, BooleanSupplier mayLook, long lookAgainMillis) {
         this.layerCheck = layerCheck;
         this.report = report;
-        this.store = store;
+        this.looks = looks;
         this.mayLook = mayLook;
         this.lookAgainMillis = lookAgainMillis;
     }
@@ -108,8 +115,9 @@ final class AfterStart implements AutoCloseable {
             return;
         }
         try {
-            layerCheck.lookAgain();
-            store.keepNoted();
+            for (Look look : looks) {
+                look.again();
+            }
             isLookFailing = false;
         } catch (IOException | MetadataException | RuntimeException e) {
             LOG.log(isLookFailing ? DEBUG : WARNING, "can't look whether all is still there", e);

@@ -228,8 +228,8 @@ final class OverlaySnapshotter implements Snapshotter {
         } catch (SyscallException e) {
             throw Failures.of(key, e);
         }
-        String message = "snapshot " + key + ": its overlay is not what is mounted at " + overlay.mountPoint()
-                + ": somebody has unmounted it, or mounted something over it. A restart of the daemon puts it back";
+        String message = "snapshot " + key + ": its overlay is not what is mounted at " + overlay.mountPoint() + ": "
+                + DisplacedOverlays.ADVICE;
         LOG.log(WARNING, message);
         throw new SnapshotException(Category.FAILED_PRECONDITION, message);
     }

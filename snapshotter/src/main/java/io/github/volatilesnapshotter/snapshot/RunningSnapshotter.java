@@ -67,6 +67,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final LostLayers lostLayers;
     private final Uppers uppers;
     private final OpenUppers openUppers;
+    private final DisplacedOverlays displacedOverlays;
     private final EarlyWriteback earlyWriteback;
     private final SyncChoice syncChoice;
     private final LayerSync layerSync;
@@ -217,6 +218,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.trash = new Trash(layout.trash());
         this.uppers = new Uppers(layout, superblock, trash);
         this.openUppers = new OpenUppers(settings.mostOpenUppers(), () -> uppers.overlays() + uppers.witnesses());
+        this.displacedOverlays = new DisplacedOverlays(store, uppers);
         this.poisonReports = new PoisonReports(metrics);
         this.poisoner = new Poisoner(store, poisonReports::tell);
         this.lostLayers = new LostLayers(store, layout);
@@ -303,10 +305,11 @@ public final class RunningSnapshotter implements AutoCloseable {
         fields.addAll(List.of("watched", start.watched(), "findings", report.found()));
         fields.addAll(report.countsAsFields());
         LOG.log(INFO, "recovered", fields.toArray());
+        LayerCheck layerCheck = new LayerCheck(layout, store, lostLayers, trash, report);
         AfterStart after = new AfterStart(
-                new LayerCheck(layout, store, lostLayers, trash, report),
+                layerCheck,
                 () -> new RecoveryReports(layout.recovery()).write(start, report),
-                store,
+                List.of(layerCheck::lookAgain, store::keepNoted, displacedOverlays::look),
                 () -> superblock.state() == State.HEALTHY,
                 LOOKS_OF_WATCH * settings.watch().intervalMillis());
         opened.add(after::close);
@@ -336,6 +339,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         metrics.trashWaiting(trash::waiting);
         metrics.trashFailing(trash::failing);
         metrics.lostLayers(lostLayers::count);
+        metrics.displacedOverlays(displacedOverlays::count);
         metrics.metadataWritable(store::isWritable);
         metrics.poisonUnrecorded(poisoner::unrecorded);
         metrics.queueLength("layer_sync", layerSync::running);

@@ -53,6 +53,23 @@ class RecoveryStatesTest extends SnapshotterKit {
     }
 
     @Test
+    void an_overlay_that_is_unmounted_or_covered_while_the_daemon_runs_is_told_of_until_it_is_back() throws Exception {
+        Path unmounted = container("default/1/unmounted");
+        Path covered = container("default/2/covered");
+        Path left = container("default/3/left");
+        assertThat(fixture.metric("displaced_overlays")).isZero();
+
+        Mounting.detach(unmounted);
+        Mounting.bind(left, covered, false);
+
+        await().atMost(BOUND).until(() -> fixture.metric("displaced_overlays") == 2);
+        Mounting.detach(covered);
+        await().atMost(BOUND).until(() -> fixture.metric("displaced_overlays") == 1);
+        fixture.snapshotter().remove("default/1/unmounted");
+        await().atMost(BOUND).until(() -> fixture.metric("displaced_overlays") == 0);
+    }
+
+    @Test
     void the_place_of_an_overlay_that_was_unmounted_is_given_to_nobody_before_it_is_back() throws Exception {
         String key = "default/1/unmounted";
         Path merged = fixture.container(key, "");
