@@ -34,6 +34,7 @@ type detectionSettings struct {
 	disk        string
 	faultyDisk  string
 	log         string
+	pause       time.Duration
 	idle        time.Duration
 	idleThreads bool
 	command     []string
@@ -46,7 +47,8 @@ type detectionResult struct {
 	// Cold errors are each the first one after a start of the daemon.
 	Cold   bool `json:"cold"`
 	Errors int  `json:"errors"`
-	// Record is measured while nobody asks, Label by a client that asks all the time: it and the answers keep two processors busy.
+	// Record is measured while nobody asks, Label by a client that asks again and again, after a pause from each answer: what it tells is
+	// longer than the truth by that much at most.
 	Record *spread `json:"record,omitempty"`
 	Label  *spread `json:"label,omitempty"`
 }
@@ -93,6 +95,8 @@ func runDetection(ctx context.Context, arguments []string) (err error) {
 	flags.StringVar(&s.faultyDisk, "faulty-disk", "", "the script deploy/lib/faulty-disk")
 	flags.StringVar(&s.disk, "disk", "", "directory of a disk that this script has made, with the daemon's root on it")
 	flags.StringVar(&s.log, "log", "", "file to which the daemon's log is appended")
+	flags.DurationVar(&s.pause, "pause", time.Millisecond,
+		"of the client that waits for the label, from an answer to the next question; with 0 it keeps two processors busy")
 	flags.DurationVar(&s.idle, "idle", time.Minute, "at the end count the processor time that the idle daemon takes in this time; 0: do not")
 	flags.BoolVar(&s.idleThreads, "idle-threads", false, "also that of each thread")
 	// ExitOnError: it does not return.
@@ -221,7 +225,7 @@ func (s detectionSettings) oneError(
 	d.forgetPoison()
 	seen := make(chan labelSeen, 1)
 	if asks {
-		go func() { seen <- awaitLabel(ctx, d.peer, victim) }()
+		go func() { seen <- awaitLabel(ctx, d.peer, victim, s.pause) }()
 	} else {
 		seen <- labelSeen{}
 	}
@@ -290,8 +294,8 @@ type labelSeen struct {
 	err error
 }
 
-// awaitLabel asks again as soon as it is answered.
-func awaitLabel(ctx context.Context, p *peer, key string) labelSeen {
+// awaitLabel asks again a pause after it is answered.
+func awaitLabel(ctx context.Context, p *peer, key string, pause time.Duration) labelSeen {
 	deadline := time.Now().Add(seenBound)
 	for time.Now().Before(deadline) {
 		info, err := p.snapshotter.Stat(ctx, key)
@@ -301,6 +305,7 @@ func awaitLabel(ctx context.Context, p *peer, key string) labelSeen {
 		if info.Labels[poisonedLabel] != "" {
 			return labelSeen{at: monotonic()}
 		}
+		time.Sleep(pause)
 	}
 	return labelSeen{err: fmt.Errorf("%s is not poisoned after %s", key, seenBound)}
 }
