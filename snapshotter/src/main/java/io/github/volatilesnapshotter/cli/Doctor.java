@@ -16,6 +16,7 @@ import io.github.volatilesnapshotter.linux.OverlayLayers;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
+import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.proto.health.v1.HealthCheckResponse.ServingStatus;
 import io.github.volatilesnapshotter.snapshot.LayerSyncCheck;
 import io.github.volatilesnapshotter.snapshot.StartChecks;
@@ -26,6 +27,8 @@ import io.github.volatilesnapshotter.superblock.VolatileOverlay;
 import io.grpc.Status;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.Path;
@@ -33,6 +36,7 @@ import java.nio.file.attribute.BasicFileAttributes;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
 /**
@@ -64,6 +68,7 @@ final class Doctor {
     private static final String TESTED_TEXT = "ext4, xfs or btrfs";
 
     private static final long CALL_SECONDS = 5;
+    private static final int CALL_MILLIS = (int) TimeUnit.SECONDS.toMillis(CALL_SECONDS);
     private static final String LINE = "%-5s %-16s %s%n";
 
     private final Config config;
@@ -85,6 +90,7 @@ final class Doctor {
         isWell &= isWell("error trace", this::errorTrace);
         isWell &= isWell("state directory", () -> writable(config.state(), "--state"));
         isWell &= isWell("socket", this::socket);
+        isWell &= isWell("metrics", this::metrics);
         isWell &= isWell("containerd", this::containerd);
         return isWell ? ExitCode.OK : ExitCode.FAILED;
     }
@@ -113,6 +119,7 @@ final class Doctor {
 
     private String records() throws Exception {
         if (!StoppedRoot.isRoot(config.root())) {
+            StartChecks.checkMayBegin(config.root(), config.state());
             return "none yet below " + config.root();
         }
         Optional<StoppedRoot> found = StoppedRoot.openIfStopped(config.root());
@@ -258,6 +265,23 @@ final class Doctor {
             throw new Finding(
                     "whoever listens on " + socket + " does not answer as a daemon that serves: " + e.getMessage()
                             + "; see its log, its filesystem may be failed or hung; or give another --address");
+        }
+    }
+
+    private String metrics() throws Exception {
+        if (config.metrics().address().isEmpty()) {
+            return "no --metrics-address: none are served";
+        }
+        InetSocketAddress address = config.metrics().address().get().resolve();
+        try (ServerSocket socket = new ServerSocket()) {
+            socket.bind(address);
+            return "can be served at " + address;
+        } catch (IOException e) {
+            if (MetricsEndpoint.isServedAt(address, CALL_MILLIS)) {
+                return "a daemon serves them at " + address;
+            }
+            throw new Finding(
+                    "can't listen on " + address + ": " + e.getMessage() + "; give another --metrics-address");
         }
     }
 

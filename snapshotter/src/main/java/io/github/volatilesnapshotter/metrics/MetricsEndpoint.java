@@ -3,9 +3,14 @@ package io.github.volatilesnapshotter.metrics;
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
 import java.net.BindException;
 import java.net.InetSocketAddress;
+import java.net.Proxy;
+import java.net.URI;
+import java.net.URISyntaxException;
+import java.net.URLConnection;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.SynchronousQueue;
@@ -37,6 +42,8 @@ public final class MetricsEndpoint implements AutoCloseable {
             }
         }
     }
+
+    private static final int MOST_ANSWER_BYTES = 1 << 20;
 
     private final HttpServer server;
     private final ThreadPoolExecutor executor;
@@ -74,6 +81,27 @@ public final class MetricsEndpoint implements AutoCloseable {
                 () -> ready.getAsBoolean() ? Answer.plain(200, "ok\n") : Answer.plain(503, "not serving\n"));
         server.start();
         return new MetricsEndpoint(server, executor);
+    }
+
+    /** Whether metrics of this project's are served there; waits for an answer twice the time at most. */
+    public static boolean isServedAt(InetSocketAddress address, int timeoutMillis) {
+        if (address.isUnresolved()) {
+            return false;
+        }
+        try {
+            String host = address.getAddress().getHostAddress();
+            URLConnection connection = new URI("http", null, host, address.getPort(), "/metrics", null, null)
+                    .toURL()
+                    .openConnection(Proxy.NO_PROXY);
+            connection.setConnectTimeout(timeoutMillis);
+            connection.setReadTimeout(timeoutMillis);
+            try (InputStream answer = connection.getInputStream()) {
+                return new String(answer.readNBytes(MOST_ANSWER_BYTES), StandardCharsets.UTF_8)
+                        .contains("volatile_snapshotter_");
+            }
+        } catch (IOException | URISyntaxException _) {
+            return false;
+        }
     }
 
     /** The address that is listened on; its port is the real one where port 0 was asked for. */

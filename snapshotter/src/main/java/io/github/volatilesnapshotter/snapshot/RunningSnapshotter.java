@@ -7,7 +7,6 @@ import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
-import io.github.volatilesnapshotter.linux.FileSystemInstance;
 import io.github.volatilesnapshotter.linux.Flock;
 import io.github.volatilesnapshotter.linux.KernelRelease;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
@@ -121,7 +120,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private static RunningSnapshotter open(SnapshotterSettings settings, Layout layout, Metrics metrics, Opened opened)
             throws SyscallException, MetadataException, StartException {
         if (!Entries.exists(layout.root())) {
-            checkMayBegin(settings, layout);
+            StartChecks.checkMayBegin(layout.root(), settings.state());
         }
         Entries.createDirectories(layout.root(), 0711);
         StartChecks.check(layout.root());
@@ -134,7 +133,7 @@ public final class RunningSnapshotter implements AutoCloseable {
             StartChecks.checkRecords(layout);
         }
         // Before anything is made in what may be the place at which the root's filesystem is not mounted.
-        checkMayBegin(settings, layout);
+        StartChecks.checkMayBegin(layout.root(), settings.state());
         layout.create();
         Remains.Reading remains = Remains.begin(layout);
         TransactionNote note = TransactionNote.keptIn(Layout.transactionNote(settings.state()), layout.period());
@@ -142,14 +141,6 @@ public final class RunningSnapshotter implements AutoCloseable {
         opened.add(store::close);
         metrics.queueLength("metadata_writers", store::waitingWriters);
         return new RunningSnapshotter(opened, store, settings, layout, metrics, remains);
-    }
-
-    private static void checkMayBegin(SnapshotterSettings settings, Layout layout) throws MetadataException {
-        SqliteSnapshotStore.checkMayBegin(
-                layout.database(),
-                TransactionNote.readFrom(
-                        Layout.transactionNote(settings.state()),
-                        new TransactionNote.Period(BootId.current(), FileSystemInstance.UNKNOWN)));
     }
 
     /** What the superblock has to tell. */

@@ -1,16 +1,20 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import io.github.volatilesnapshotter.linux.BootId;
 import io.github.volatilesnapshotter.linux.Capabilities;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.FileSystemInstance;
 import io.github.volatilesnapshotter.linux.FileSystemStat;
 import io.github.volatilesnapshotter.linux.KernelRelease;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.linux.Xattr;
 import io.github.volatilesnapshotter.metadata.Backup;
+import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metadata.TransactionNote;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -96,6 +100,19 @@ public final class StartChecks {
                     + " snapshots: new records would match neither these nor what containerd knows. Nothing was changed:"
                     + " put the file back with its -wal, " + Backup.OR_BEGIN_ANEW);
         }
+    }
+
+    /**
+     * Refuses to begin without records where the runtime directory says that there were some.
+     *
+     * @throws MetadataException with what to do
+     */
+    public static void checkMayBegin(Path root, Path state) throws MetadataException {
+        SqliteSnapshotStore.checkMayBegin(
+                new Layout(root).database(),
+                TransactionNote.readFrom(
+                        Layout.transactionNote(state),
+                        new TransactionNote.Period(BootId.current(), FileSystemInstance.UNKNOWN)));
     }
 
     private static void checkFileSystem(Path root) throws SyscallException, StartException {

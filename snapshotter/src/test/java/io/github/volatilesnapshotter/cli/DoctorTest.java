@@ -2,21 +2,37 @@ package io.github.volatilesnapshotter.cli;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import com.sun.net.httpserver.HttpServer;
 import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.config.ListenAddress;
 import io.github.volatilesnapshotter.grpc.ServerFixture;
 import io.github.volatilesnapshotter.lab.Command;
+import io.github.volatilesnapshotter.linux.BootId;
+import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.MountInfo;
+import io.github.volatilesnapshotter.metadata.RecordKind;
+import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.metadata.SqliteSnapshotStore;
+import io.github.volatilesnapshotter.metadata.StoreObserver;
+import io.github.volatilesnapshotter.metadata.TransactionNote;
+import io.github.volatilesnapshotter.metrics.Metrics;
+import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.snapshot.FakeSnapshotter;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -30,6 +46,7 @@ class DoctorTest {
 
     private final List<String> lines = new ArrayList<>();
     private Config.Layers.Sync sync = Config.Layers.Sync.AUTO;
+    private Optional<ListenAddress> metricsAddress = Optional.empty();
 
     @Test
     @Tag("kernel")
@@ -38,7 +55,7 @@ class DoctorTest {
                 .as(lines.toString())
                 .isZero();
 
-        assertThat(lines).hasSize(8).allMatch(line -> line.startsWith("OK "));
+        assertThat(lines).hasSize(9).allMatch(line -> line.startsWith("OK "));
         assertThat(line("error trace")).contains("the kernel tells at once of an error on device ");
         assertThat(line("layer sync")).contains("auto: ");
         assertThat(directory).isEmptyDirectory();
@@ -81,6 +98,77 @@ class DoctorTest {
         assertThat(examine(root, directory.resolve("state"), Optional.empty())).isEqualTo(ExitCode.FAILED);
         assertThat(line("records")).startsWith("FAIL").contains("is missing or empty, but");
         assertThat(records).doesNotExist();
+    }
+
+    @Test
+    void a_root_that_was_emptied_is_told_of_as_serve_would_refuse_it() throws Exception {
+        Path state = Files.createDirectory(directory.resolve("state"));
+        Path note = state.resolve("last-transaction");
+        Path root = Files.createDirectory(directory.resolve("root"));
+        TransactionNote kept = TransactionNote.keptIn(note, new TransactionNote.Period(BootId.current(), "any"));
+        try (SnapshotStore store = SqliteSnapshotStore.open(root.resolve("metadata.db"), kept, StoreObserver.NONE)) {
+            Instant now = Instant.now();
+            SnapshotRecord view = new SnapshotRecord(
+                    store.newId(), "ns/1/v", RecordKind.VIEW, 0, now, now, Map.of(), "root", null, null, null);
+            var _ = store.<SnapshotRecord, RuntimeException>ordered(transaction -> {
+                transaction.insert(view);
+                return view;
+            });
+        }
+        DirectoryTree.delete(root);
+
+        assertThat(examine(root, state, Optional.empty())).isEqualTo(ExitCode.FAILED);
+
+        assertThat(line("records")).startsWith("FAIL").contains("there are no records", note.toString());
+    }
+
+    @Test
+    void the_address_of_metrics_is_tried() throws Exception {
+        examine(directory.resolve("root"), directory.resolve("state"), Optional.empty());
+        assertThat(line("metrics")).isEqualTo("OK    metrics          no --metrics-address: none are served\n");
+
+        try (Metrics metrics = new Metrics();
+                MetricsEndpoint endpoint = MetricsEndpoint.start(
+                        new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), metrics, () -> true)) {
+            examineMetricsAt(endpoint.address().getPort());
+            assertThat(line("metrics")).startsWith("OK").contains("a daemon serves them at ");
+        }
+        int free;
+        try (ServerSocket closed = new ServerSocket(0, 1, InetAddress.getLoopbackAddress())) {
+            free = closed.getLocalPort();
+        }
+        examineMetricsAt(free);
+        assertThat(line("metrics")).startsWith("OK").contains("can be served at ");
+        try (HttpServerOfNobody other = new HttpServerOfNobody()) {
+            examineMetricsAt(other.port());
+            assertThat(line("metrics"))
+                    .startsWith("FAIL")
+                    .contains("Address already in use; give another --metrics-address");
+        }
+    }
+
+    /** Answers each request with nothing. */
+    private static final class HttpServerOfNobody implements AutoCloseable {
+        private final HttpServer server;
+
+        HttpServerOfNobody() throws IOException {
+            server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 1);
+            server.start();
+        }
+
+        int port() {
+            return server.getAddress().getPort();
+        }
+
+        @Override
+        public void close() {
+            server.stop(0);
+        }
+    }
+
+    private void examineMetricsAt(int port) {
+        metricsAddress = Optional.of(new ListenAddress("127.0.0.1", port));
+        examine(directory.resolve("root"), directory.resolve("state"), Optional.empty());
     }
 
     @Test
@@ -273,7 +361,7 @@ class DoctorTest {
                 defaults.watch(),
                 defaults.poison(),
                 new Config.Containerd(containerd, 1_000, 1_000),
-                defaults.metrics(),
+                new Config.Metrics(metricsAddress),
                 defaults.usage(),
                 defaults.log());
         lines.clear();
