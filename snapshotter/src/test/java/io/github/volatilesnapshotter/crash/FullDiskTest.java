@@ -35,89 +35,86 @@ final class FullDiskTest {
     @TempDir
     private Path directory;
 
-    @ParameterizedTest
-    @EnumSource
-    void after_a_stop(FileSystem fileSystem) throws Exception {
+    private interface Scene {
+        void play(Disk disk, Peer peer) throws Exception;
+    }
+
+    /** With a daemon that has made snapshots. */
+    private void play(FileSystem fileSystem, Scene scene) throws Exception {
         try (Disk disk = FuseDisk.create(fileSystem);
                 Peer peer = Peer.ours(disk.root().resolve("root"), directory.resolve("state"))) {
             try {
-                List<Path> fillers = fill(disk, peer);
-                peer.stop();
-
                 peer.start();
-
-                assertThat(peer.loggedSinceLaunch()).doesNotContain("\"level\":\"error\"");
-                assertHealthy(peer);
-                assertRemovalsMakeRoom(peer, fillers);
+                makeSnapshots(disk, peer);
+                scene.play(disk, peer);
             } finally {
                 end(peer);
             }
         }
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void after_a_stop(FileSystem fileSystem) throws Exception {
+        play(fileSystem, (disk, peer) -> {
+            List<Path> fillers = fill(disk, peer);
+            peer.stop();
+
+            peer.start();
+
+            assertThat(peer.loggedSinceLaunch()).doesNotContain("\"level\":\"error\"");
+            assertHealthy(peer);
+            assertRemovalsMakeRoom(peer, fillers);
+        });
     }
 
     /** The records were closed: nothing says that they are in use, and their log is to be made. */
     @ParameterizedTest
     @EnumSource
     void filled_while_it_is_stopped(FileSystem fileSystem) throws Exception {
-        try (Disk disk = FuseDisk.create(fileSystem);
-                Peer peer = Peer.ours(disk.root().resolve("root"), directory.resolve("state"))) {
-            try {
-                peer.start();
-                makeSnapshots(disk, peer);
-                peer.stop();
-                List<Path> fillers = disk.fill();
+        play(fileSystem, (disk, peer) -> {
+            peer.stop();
+            List<Path> fillers = disk.fill();
 
-                peer.start();
+            peer.start();
 
-                assertHealthy(peer);
-                assertRemovalsMakeRoom(peer, fillers);
-            } finally {
-                end(peer);
-            }
-        }
+            assertHealthy(peer);
+            assertRemovalsMakeRoom(peer, fillers);
+        });
     }
 
     @ParameterizedTest
     @EnumSource
     void after_a_kill(FileSystem fileSystem) throws Exception {
-        try (Disk disk = FuseDisk.create(fileSystem);
-                Peer peer = Peer.ours(disk.root().resolve("root"), directory.resolve("state"))) {
-            try {
-                List<Path> fillers = fill(disk, peer);
-                peer.kill();
+        play(fileSystem, (disk, peer) -> {
+            List<Path> fillers = fill(disk, peer);
+            peer.kill();
 
-                peer.start();
+            peer.start();
 
-                assertHealthy(peer);
-                assertRemovalsMakeRoom(peer, fillers);
-            } finally {
-                end(peer);
-            }
-        }
+            assertHealthy(peer);
+            assertRemovalsMakeRoom(peer, fillers);
+        });
     }
 
     @ParameterizedTest
     @EnumSource
     void after_another_boot(FileSystem fileSystem) throws Exception {
         Path bootId = Files.writeString(directory.resolve("boot-id"), UUID.randomUUID() + "\n");
-        try (Disk disk = FuseDisk.create(fileSystem);
-                Peer before = Peer.ours(disk.root().resolve("root"), directory.resolve("state"));
-                Peer peer = Peer.ours(disk.root().resolve("root"), directory.resolve("state-after"))
-                        .afterBoot(bootId)) {
-            List<Path> fillers;
-            try {
-                fillers = fill(disk, before);
-            } finally {
-                end(before);
-            }
-            peer.start();
+        play(fileSystem, (disk, before) -> {
+            List<Path> fillers = fill(disk, before);
+            end(before);
+            try (Peer peer =
+                    Peer.ours(before.root(), directory.resolve("state-after")).afterBoot(bootId)) {
+                peer.start();
 
-            try (Client client = peer.connect()) {
-                assertThat(client.stat(CONTAINER).getLabelsOrDefault(Labels.POISONED, ""))
-                        .isEqualTo("crash");
+                try (Client client = peer.connect()) {
+                    assertThat(client.stat(CONTAINER).getLabelsOrDefault(Labels.POISONED, ""))
+                            .isEqualTo("crash");
+                }
+                assertRemovalsMakeRoom(peer, fillers);
             }
-            assertRemovalsMakeRoom(peer, fillers);
-        }
+        });
     }
 
     /** A layer and a container. */
@@ -134,8 +131,6 @@ final class FullDiskTest {
 
     /** Until there is no room for one more change of a label. */
     private static List<Path> fill(Disk disk, Peer peer) throws IOException {
-        peer.start();
-        makeSnapshots(disk, peer);
         List<Path> fillers = disk.fill();
         try (Client client = peer.connect()) {
             assertThatThrownBy(() -> {
