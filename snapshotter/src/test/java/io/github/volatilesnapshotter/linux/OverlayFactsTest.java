@@ -174,20 +174,13 @@ class OverlayFactsTest {
     @Test
     void the_descriptor_of_fsmount_makes_an_overlay_busy_and_can_not_be_asked_for_errors() throws IOException {
         OverlayOnDisk overlay = OverlayOnDisk.prepare(temp.path(), "overlay");
-        MountApi api = MountApi.ofThisLibrary();
-        try (FileSystemContext context = FileSystemContext.open(api, "overlay")) {
-            context.setDirectory("lowerdir+", overlay.lower());
-            context.setDirectory("upperdir", overlay.upper());
-            context.setDirectory("workdir", overlay.work());
-            context.setFlag("volatile");
-            try (Fd mount = context.createMount()) {
-                assertErrno(Errno.EBADF, () -> Sync.fsync(mount));
-                assertErrno(Errno.EBADF, () -> Sync.syncfs(mount));
-                FileSystemContext.attach(api, mount, overlay.merged());
-                assertErrno(Errno.EBUSY, () -> Mounting.unmount(overlay.merged()));
-            }
-            Mounting.unmount(overlay.merged());
+        try (Fd mount = overlay.createMount()) {
+            assertErrno(Errno.EBADF, () -> Sync.fsync(mount));
+            assertErrno(Errno.EBADF, () -> Sync.syncfs(mount));
+            FileSystemContext.attach(MountApi.ofThisLibrary(), mount, overlay.merged());
+            assertErrno(Errno.EBUSY, () -> Mounting.unmount(overlay.merged()));
         }
+        Mounting.unmount(overlay.merged());
     }
 
     /** The names that {@code OverlayMounterTest} does not try. */

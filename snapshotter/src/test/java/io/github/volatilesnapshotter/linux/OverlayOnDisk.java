@@ -40,6 +40,28 @@ record OverlayOnDisk(Path directory) {
         return this;
     }
 
+    /** A volatile one with the kernel's own defaults for everything else, attached nowhere: the descriptor of fsmount. */
+    Fd createMount() throws SyscallException {
+        try (FileSystemContext context = context()) {
+            context.setFlag("volatile");
+            return context.createMount();
+        }
+    }
+
+    /** With its layers, and nothing else yet. */
+    FileSystemContext context() throws SyscallException {
+        FileSystemContext context = FileSystemContext.open(MountApi.ofThisLibrary(), "overlay");
+        try {
+            context.setDirectory("lowerdir+", lower());
+            context.setDirectory("upperdir", upper());
+            context.setDirectory("workdir", work());
+            return context;
+        } catch (SyscallException failure) {
+            context.close();
+            throw failure;
+        }
+    }
+
     OverlayLayers layers() {
         return new OverlayLayers(List.of(lower()), upper(), work());
     }

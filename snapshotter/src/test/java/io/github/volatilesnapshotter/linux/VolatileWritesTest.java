@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.linux;
 
+import static io.github.volatilesnapshotter.linux.KernelAssertions.assertErrno;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
@@ -113,6 +114,28 @@ class VolatileWritesTest {
         assertThat(disk.counters().since(before).bytesWritten()).isLessThan(FILE_BYTES);
         Disk.fsync(overlay.upper().resolve("file"));
         assertThat(disk.counters().since(before).bytesWritten()).isGreaterThanOrEqualTo(FILE_BYTES);
+    }
+
+    /** RWF_DSYNC, which asks for it with one write: the overlay drops it, and says nothing. On the upper itself it is obeyed. */
+    @Test
+    void a_write_that_shall_be_on_disk_at_its_return_is_not_through_a_volatile_overlay() throws IOException {
+        Path file = emptyFileInAVolatileOverlay();
+        Path below = Files.createFile(disk.root().resolve("below"));
+        disk.syncfs();
+        Disk.Counters before = disk.counters();
+        try (Fd opened = Fd.openReadWrite(file);
+                Fd openedBelow = Fd.openReadWrite(below)) {
+            RawCalls.writeThrough(opened, content().array());
+            assertThat(disk.counters().since(before).bytesWritten()).isLessThan(FILE_BYTES);
+
+            RawCalls.writeThrough(openedBelow, content().array());
+            assertThat(disk.counters().since(before).bytesWritten()).isGreaterThanOrEqualTo(FILE_BYTES);
+            disk.fail(Blocks.DATA);
+            RawCalls.writeThrough(opened, content().array());
+            assertErrno(
+                    Errno.EIO,
+                    () -> RawCalls.writeThrough(openedBelow, content().array()));
+        }
     }
 
     /** So a container that writes in this way is as slow as ever. */
