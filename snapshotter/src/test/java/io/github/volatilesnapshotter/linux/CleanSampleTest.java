@@ -15,6 +15,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.extension.RegisterExtension;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
@@ -33,6 +35,9 @@ class CleanSampleTest {
     private static final long FIRST_FILLER_BYTES = 256L << 20;
     private static final long LAST_FILLER_BYTES = 4L << 20;
     private static final long ROOM_BYTES = 8L << 20;
+
+    @RegisterExtension
+    final MountedTempDirectory temp = new MountedTempDirectory();
 
     /** Why {@code superblock.WriteAttempt} takes a higher count of ext4 only for a hint. */
     @ParameterizedTest
@@ -127,6 +132,44 @@ class CleanSampleTest {
                 assertThat(Stat.of(file).sizeBytes()).isPositive();
                 Disk.fsync(overlay.upper().resolve("file"));
                 Sync.syncfs(before);
+                assertThat(Sync.fsyncError(sample)).isEmpty();
+            }
+        }
+    }
+
+    /** It lets its errors be listened to, and reports none. */
+    @Test
+    void a_filesystem_in_memory_that_is_full() throws IOException {
+        MountedTempDirectory.mountTmpfs(temp.path(), 0);
+        OverlayOnDisk overlay = OverlayOnDisk.mountVolatile(temp.path(), "overlay");
+        try (Fd sample = Fd.openDirectory(overlay.merged());
+                FileSystemErrors reports = FileSystemErrors.of(temp.path()).orElseThrow();
+                Fd file = Fd.create(overlay.merged().resolve("file"), 0600)) {
+            byte[] content = new byte[FILE_BYTES];
+            assertErrno(Errno.ENOSPC, () -> {
+                file.write(content);
+                file.write(content);
+            });
+
+            assertThat(Stat.of(file).sizeBytes()).isPositive();
+            assertThat(Sync.fsyncError(sample)).isEmpty();
+            assertThat(reports.read()).isEmpty();
+        }
+    }
+
+    /** The overlay goes on to say that it is writable. */
+    @ParameterizedTest
+    @EnumSource
+    void a_filesystem_that_an_operator_has_remounted_read_only(FileSystem fileSystem) throws IOException {
+        try (FuseDisk disk = FuseDisk.create(fileSystem)) {
+            OverlayOnDisk overlay = OverlayOnDisk.mountVolatile(disk.root(), "overlay");
+            try (Fd sample = Fd.openDirectory(overlay.merged())) {
+                Command.run("mount", "-o", "remount,ro", disk.root().toString());
+
+                assertErrno(Errno.EROFS, () -> Entries.mkdir(overlay.merged().resolve("new"), 0700));
+
+                assertThat(FileSystemStat.of(disk.root()).readOnly()).isTrue();
+                assertThat(MountInfo.superOptionsOf(sample)).contains("rw");
                 assertThat(Sync.fsyncError(sample)).isEmpty();
             }
         }

@@ -30,6 +30,12 @@ public final class MountedTempDirectory implements BeforeEachCallback, AfterEach
                 .toList();
     }
 
+    /** A filesystem of a megabyte in memory. */
+    static void mountTmpfs(Path target, long flags) throws SyscallException {
+        CString tmpfs = CString.of("tmpfs");
+        SystemCalls.mount(tmpfs, target, tmpfs, flags, CString.of("size=1m"));
+    }
+
     @Override
     public void beforeEach(ExtensionContext context) throws IOException {
         path = Files.createTempDirectory("mounted").toRealPath();

@@ -36,7 +36,7 @@ class MountingTest {
     void a_read_only_bind_mount_keeps_the_restrictions_of_its_source() throws IOException {
         Path source = temp.directory("source");
         Path target = temp.directory("target");
-        mountTmpfs(source, NO_SET_USER_ID_AND_NO_DEVICES);
+        MountedTempDirectory.mountTmpfs(source, NO_SET_USER_ID_AND_NO_DEVICES);
 
         Mounting.bind(source, target, true);
 
@@ -49,7 +49,7 @@ class MountingTest {
     @Test
     void a_mount_in_use_can_be_detached_but_not_unmounted() throws IOException {
         Path target = temp.directory("target");
-        mountTmpfs(target, 0);
+        MountedTempDirectory.mountTmpfs(target, 0);
         try (Fd user = Fd.openDirectory(target)) {
             assertErrno(Errno.EBUSY, () -> Mounting.unmount(target));
             Mounting.detach(target);
@@ -69,7 +69,7 @@ class MountingTest {
     @Test
     void a_symbolic_link_to_a_mount_does_not_take_it_away() throws IOException {
         Path target = temp.directory("target");
-        mountTmpfs(target, 0);
+        MountedTempDirectory.mountTmpfs(target, 0);
         Path link = Files.createSymbolicLink(temp.path().resolve("link"), target);
 
         assertErrno(Errno.EINVAL, () -> Mounting.detach(link));
@@ -79,7 +79,7 @@ class MountingTest {
     @Test
     void propagation_is_as_asked_for() throws IOException {
         Path target = temp.directory("target");
-        mountTmpfs(target, 0);
+        MountedTempDirectory.mountTmpfs(target, 0);
 
         Mounting.makeRshared(target);
         assertThat(MountInfo.containing(target).optionalFields()).anyMatch(field -> field.startsWith("shared:"));
@@ -91,7 +91,7 @@ class MountingTest {
     void the_directory_below_a_mount_is_another_than_the_one_on_it() throws IOException {
         Path target = temp.directory("target");
         try (Fd below = Fd.openDirectory(target)) {
-            mountTmpfs(target, 0);
+            MountedTempDirectory.mountTmpfs(target, 0);
 
             assertThat(MountInfo.containing(target).fsType()).isEqualTo("tmpfs");
             assertThat(MountInfo.containing(below).fsType()).isNotEqualTo("tmpfs");
@@ -102,7 +102,7 @@ class MountingTest {
     @Test
     void a_detached_mount_is_in_no_mountinfo() throws IOException {
         Path target = temp.directory("target");
-        mountTmpfs(target, 0);
+        MountedTempDirectory.mountTmpfs(target, 0);
         try (Fd user = Fd.openDirectory(target)) {
             Mounting.detach(target);
 
@@ -138,7 +138,7 @@ class MountingTest {
     @Test
     void usage_does_not_enter_other_mounts() throws IOException {
         Path mounted = temp.directory("root/mounted");
-        mountTmpfs(mounted, 0);
+        MountedTempDirectory.mountTmpfs(mounted, 0);
         Files.createFile(mounted.resolve("elsewhere"));
 
         assertThat(DirectoryTree.usage(temp.path().resolve("root"), () -> false).inodes())
@@ -166,10 +166,5 @@ class MountingTest {
     void root_is_a_capable_user() {
         assertThat(Capabilities.hasSysAdmin()).isTrue();
         assertThat(Capabilities.hasDacReadSearch()).isTrue();
-    }
-
-    private static void mountTmpfs(Path target, long flags) throws SyscallException {
-        CString tmpfs = CString.of("tmpfs");
-        SystemCalls.mount(tmpfs, target, tmpfs, flags, CString.of("size=1m"));
     }
 }
