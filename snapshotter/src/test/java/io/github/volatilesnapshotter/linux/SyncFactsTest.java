@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.linux;
 import static io.github.volatilesnapshotter.linux.KernelAssertions.assertErrno;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FuseDisk;
@@ -136,6 +137,20 @@ class SyncFactsTest {
         fsync(file);
         boolean isExt4 = fileSystem.kernelName().equals("ext4");
         assertThat(file).hasBinaryContent(new byte[isExt4 ? FILE_BYTES : 0]);
+    }
+
+    /** Why nobody asks by syncfs whether there was an error: it costs the disk a flush each time. */
+    @Test
+    void a_syncfs_with_nothing_to_write_flushes_the_disk_on_ext4_only() throws IOException {
+        boolean isExt4 = fileSystem.kernelName().equals("ext4");
+        disk.syncfs();
+
+        // The filesystem may flush by itself meanwhile, now and then.
+        await().untilAsserted(() -> {
+            Disk.Counters before = disk.counters();
+            disk.syncfs();
+            assertThat(disk.counters().since(before).flushes()).isEqualTo(isExt4 ? 1 : 0);
+        });
     }
 
     private Path stored(String name) throws IOException {
