@@ -21,6 +21,8 @@ const (
 	healthyBound  = time.Minute
 	dirtyBytes    = 64 << 10
 	triedBytes    = 4 << 20
+	// answersBefore the error: the client is one that asks all the time.
+	answersBefore = 20
 	// callersOfLive make and remove the live snapshots.
 	callersOfLive = 8
 )
@@ -223,9 +225,14 @@ func (s detectionSettings) oneError(
 		return detected{}, err
 	}
 	d.forgetPoison()
-	seen := make(chan labelSeen, 1)
+	seen, asking := make(chan labelSeen, 1), make(chan struct{})
 	if asks {
-		go func() { seen <- awaitLabel(ctx, d.peer, victim, s.pause) }()
+		go func() { seen <- awaitLabel(ctx, d.peer, victim, s.pause, asking) }()
+		select {
+		case <-asking:
+		case early := <-seen:
+			return detected{}, fmt.Errorf("%s before its error: %w", victim, early.err)
+		}
 	} else {
 		seen <- labelSeen{}
 	}
@@ -294,10 +301,13 @@ type labelSeen struct {
 	err error
 }
 
-// awaitLabel asks again a pause after it is answered.
-func awaitLabel(ctx context.Context, p *peer, key string, pause time.Duration) labelSeen {
+// awaitLabel asks again a pause after it is answered. It closes asking once it was answered some times.
+func awaitLabel(ctx context.Context, p *peer, key string, pause time.Duration, asking chan<- struct{}) labelSeen {
 	deadline := time.Now().Add(seenBound)
-	for time.Now().Before(deadline) {
+	for answers := 0; time.Now().Before(deadline); answers++ {
+		if answers == answersBefore {
+			close(asking)
+		}
 		info, err := p.snapshotter.Stat(ctx, key)
 		if err != nil {
 			return labelSeen{err: err}

@@ -101,10 +101,27 @@ final class Rehearsal implements AutoCloseable {
         // Of no file: its fsync fails too.
         try (EventFd failing = EventFd.create();
                 Poisoner poisoner = new Poisoner(store, _ -> {})) {
-            boolean isRecorded =
-                    poisoner.poison(Inquiry.verdicts(ids, _ -> Sync.fsyncError(failing.fd()), machine.superblock()));
+            List<Poisoner.Verdict> verdicts =
+                    Inquiry.verdicts(ids, _ -> Sync.fsyncError(failing.fd()), machine.superblock());
+            showUnrecorded(store, poisoner, verdicts.subList(0, verdicts.size() - 1));
+            boolean isRecorded = poisoner.poison(verdicts);
             if (!isRecorded || store.count(snapshot -> snapshot.poison() == null) > 0) {
                 throw new IllegalStateException("not all was recorded in " + file);
+            }
+        }
+    }
+
+    /** As a Stat that comes upon it. */
+    private void showUnrecorded(SnapshotStore store, Poisoner poisoner, List<Poisoner.Verdict> verdicts) {
+        Infos infos = new Infos(poisoner, new LostLayers(store, new Layout(file.resolveSibling("nowhere"))));
+        for (Poisoner.Verdict verdict : verdicts) {
+            boolean _ = poisoner.condemn(List.of(verdict));
+            boolean isShown = store.find(verdict.id())
+                    .map(snapshot -> infos.of(snapshot, ""))
+                    .filter(info -> info.labels().containsKey(Labels.POISONED))
+                    .isPresent();
+            if (!isShown) {
+                throw new IllegalStateException("the poison of " + verdict.id() + " is not shown");
             }
         }
     }
