@@ -1,10 +1,15 @@
 package io.github.volatilesnapshotter.cli;
 
+import io.github.volatilesnapshotter.linux.Niceness;
+import io.github.volatilesnapshotter.linux.SyscallException;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
 import java.util.Deque;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -13,11 +18,13 @@ import java.util.function.LongFunction;
 /**
  * Lines on their way to a stream, which a thread of its own writes: whoever has something to log waits for nobody, and not for a reader
  * that has stopped reading, say a journal on the disk that hangs. What the bound of the queue has no room for is dropped and counted, and a
- * line says so in its place. Each line is one write, in the order in which they came.
+ * line says so in its place. Lines are written whole and in the order in which they came, those that wait together by one write.
  *
  * <p>Any thread. Lines that wait are lost with a process that is killed.
  */
 final class LineQueue {
+    private static final int MOST_BYTES_OF_A_WRITE = 32 << 10;
+
     private final OutputStream out;
     private final long mostBytes;
     private final LongFunction<String> droppedLine;
@@ -112,38 +119,57 @@ final class LineQueue {
 
     private void write() {
         try {
+            Niceness.letOthersFirst();
+        } catch (SyscallException _) {
+            // It writes at the usual priority then.
+        }
+        try {
             while (true) {
-                byte[] line = take();
+                List<byte[]> lines = take();
+                byte[] together = joined(lines);
                 try {
-                    out.write(line);
+                    out.write(together);
                 } catch (IOException e) {
                     // Nobody reads, and there is nowhere to say so.
-                    countLost();
+                    countLost(lines.size());
                 }
-                written(line.length);
+                written(together.length);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
     }
 
-    private byte[] take() throws InterruptedException {
+    private List<byte[]> take() throws InterruptedException {
         lock.lock();
         try {
             while (waiting.isEmpty()) {
                 changed.await();
             }
             isWriting = true;
-            return waiting.removeFirst();
+            List<byte[]> taken = new ArrayList<>();
+            int bytes = 0;
+            do {
+                byte[] line = waiting.removeFirst();
+                bytes += line.length;
+                taken.add(line);
+            } while (!waiting.isEmpty() && bytes + waiting.getFirst().length <= MOST_BYTES_OF_A_WRITE);
+            return taken;
         } finally {
             lock.unlock();
         }
     }
 
-    private void countLost() {
+    private static byte[] joined(List<byte[]> lines) {
+        ByteArrayOutputStream together = new ByteArrayOutputStream();
+        lines.forEach(together::writeBytes);
+        return together.toByteArray();
+    }
+
+    private void countLost(int lines) {
         lock.lock();
         try {
-            dropped++;
+            dropped += lines;
         } finally {
             lock.unlock();
         }

@@ -5,6 +5,7 @@ public final class Niceness {
     private static final int WHICH_PROCESS = 0;
     private static final int CALLING_THREAD = 0;
     private static final int MOST = 19;
+    private static final int SOME = 10;
     private static final int USUAL = 0;
     private static final int LEAST = -20;
 
@@ -13,6 +14,11 @@ public final class Niceness {
     /** From now on the calling thread gets processor time when others leave some, and a small share when they don't. */
     public static void yieldToOthers() throws SyscallException {
         set(MOST);
+    }
+
+    /** From now on the calling thread gets a tenth of what another one gets that is as busy; all of it when none is. */
+    public static void letOthersFirst() throws SyscallException {
+        set(SOME);
     }
 
     /** From now on the calling thread gets its share. */

@@ -1,24 +1,49 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
 
+import io.github.volatilesnapshotter.linux.Niceness;
+import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.Poison;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.util.List;
+import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
-/** Who is told of a poison, once it is recorded or known that it can't be. Any thread. */
-final class PoisonReports {
+/**
+ * Who is told of a poison, once it is recorded or known that it can't be. Any thread. Lines are logged by a thread of its own that lets others
+ * first: those of many snapshots, poisoned at once, would keep waiting whoever asks for one of them just then.
+ */
+final class PoisonReports implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(PoisonReports.class.getName());
+
+    /** Of lists of snapshots that were poisoned together; whoever finds no room logs himself. */
+    private static final int MOST_WAITING = 64;
+
+    private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final Metrics metrics;
     private final List<Poisoning.Listener> listeners = new CopyOnWriteArrayList<>();
 
+    private final ThreadPoolExecutor log = new ThreadPoolExecutor(
+            1,
+            1,
+            0,
+            TimeUnit.SECONDS,
+            new ArrayBlockingQueue<>(MOST_WAITING),
+            Thread.ofPlatform().name("poison-log").daemon().factory(),
+            (task, _) -> task.run());
+
     PoisonReports(Metrics metrics) {
         this.metrics = metrics;
+        metrics.queueLength("poison_log", log.getQueue()::size);
+        log.execute(PoisonReports::letOthersFirst);
         Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
     }
 
@@ -29,8 +54,16 @@ final class PoisonReports {
     /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */
     void tell(List<Condemned> told) {
         told.forEach(condemned -> tellListeners(condemned.snapshot(), condemned.poison()));
-        told.forEach(PoisonReports::log);
+        log.execute(() -> told.forEach(PoisonReports::log));
         told.forEach(condemned -> metrics.poisoned(condemned.poison().reason()));
+    }
+
+    private static void letOthersFirst() {
+        try {
+            Niceness.letOthersFirst();
+        } catch (SyscallException e) {
+            LOG.log(DEBUG, "the priority can't be set", "failure", e);
+        }
     }
 
     /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */
@@ -84,5 +117,22 @@ final class PoisonReports {
                 poison.errno(),
                 poison.at(),
                 generation);
+    }
+
+    /** Waits a bounded time for the lines that are still to be logged. */
+    @Override
+    public void close() {
+        log.shutdown();
+        try {
+            if (!log.awaitTermination(STOP_WAIT_MILLIS, TimeUnit.MILLISECONDS)) {
+                LOG.log(
+                        WARNING,
+                        "some of what was poisoned is not logged",
+                        "waiting",
+                        log.getQueue().size());
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 }

@@ -248,6 +248,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         uppers.onDurable(earlyWriteback::begin);
         this.watch = Watch.of(superblock, metrics, poisoner::recordSoon);
         opened.add(trash::close);
+        opened.add(poisonReports::close);
         opened.add(poisoner::close);
         opened.add(layerSync::close);
         opened.add(uppers::close);
