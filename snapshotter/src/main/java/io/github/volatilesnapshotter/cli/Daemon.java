@@ -4,6 +4,7 @@ import io.github.volatilesnapshotter.config.Config;
 import io.github.volatilesnapshotter.containerd.Reactor;
 import io.github.volatilesnapshotter.grpc.UnixSocketServer;
 import io.github.volatilesnapshotter.linux.NativeCalls;
+import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.OpenFileLimit;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
@@ -173,6 +174,7 @@ final class Daemon {
         Future<Metrics> metricsToCome = startBeside("metrics", Metrics::new, Metrics::close);
         EventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
         started("event loops", () -> stopEventLoops(eventLoops));
+        eventLoops.execute(Niceness::goAhead);
         Metrics metrics = result(metricsToCome);
         metrics.queueLength("log", StandardErrorLog::waiting);
         metrics.logLinesDropped(StandardErrorLog::dropped);

@@ -1,7 +1,6 @@
 package io.github.volatilesnapshotter.cli;
 
 import io.github.volatilesnapshotter.linux.Niceness;
-import io.github.volatilesnapshotter.linux.SyscallException;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -118,11 +117,7 @@ final class LineQueue {
     }
 
     private void write() {
-        try {
-            Niceness.letOthersFirst();
-        } catch (SyscallException _) {
-            // It writes at the usual priority then.
-        }
+        boolean _ = Niceness.letOthersFirst();
         try {
             while (true) {
                 List<byte[]> lines = take();

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.grpc;
 
+import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.util.EnumMap;
 import java.util.Map;
@@ -80,11 +81,21 @@ final class Lanes {
         return executor;
     }
 
+    /** What reads waits for nothing, takes little, and is asked most when everything else is busy too: at an error. */
+    private static Runnable ahead(Runnable task) {
+        return () -> {
+            boolean _ = Niceness.goAhead();
+            task.run();
+        };
+    }
+
     private static ThreadPoolExecutor executor(Lane lane, int threads, int queueLength) {
         AtomicInteger number = new AtomicInteger();
         ThreadPoolExecutor executor = new ThreadPoolExecutor(
                 threads, threads, IDLE_SECONDS, TimeUnit.SECONDS, new ArrayBlockingQueue<>(queueLength), task -> {
-                    Thread thread = new Thread(task, "rpc-" + lane.word() + "-" + number.incrementAndGet());
+                    Thread thread = new Thread(
+                            lane == Lane.READ ? ahead(task) : task,
+                            "rpc-" + lane.word() + "-" + number.incrementAndGet());
                     thread.setDaemon(true);
                     return thread;
                 });

@@ -7,6 +7,7 @@ public final class Niceness {
     private static final int MOST = 19;
     private static final int SOME = 10;
     private static final int USUAL = 0;
+    private static final int LITTLE = -10;
     private static final int LEAST = -20;
 
     private Niceness() {}
@@ -16,9 +17,32 @@ public final class Niceness {
         set(MOST);
     }
 
-    /** From now on the calling thread gets a tenth of what another one gets that is as busy; all of it when none is. */
-    public static void letOthersFirst() throws SyscallException {
-        set(SOME);
+    /**
+     * From now on the calling thread gets a tenth of what another one gets that is as busy; all of it when none is.
+     *
+     * @return false if it stays as it is
+     */
+    public static boolean letOthersFirst() {
+        return isSet(SOME);
+    }
+
+    /**
+     * From now on the calling thread, and threads that it begins, get ten times what another one gets that is as busy, among those of the same
+     * control group or session (sched(7), autogroup): in a service of its own these are this process's other ones.
+     *
+     * @return false if it stays as it is, without CAP_SYS_NICE
+     */
+    public static boolean goAhead() {
+        return isSet(LITTLE);
+    }
+
+    private static boolean isSet(int niceness) {
+        try {
+            set(niceness);
+            return true;
+        } catch (SyscallException _) {
+            return false;
+        }
     }
 
     /** From now on the calling thread gets its share. */

@@ -1,11 +1,9 @@
 package io.github.volatilesnapshotter.snapshot;
 
-import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.linux.Niceness;
-import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.Poison;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metrics.Metrics;
@@ -43,7 +41,7 @@ final class PoisonReports implements AutoCloseable {
     PoisonReports(Metrics metrics) {
         this.metrics = metrics;
         metrics.queueLength("poison_log", log.getQueue()::size);
-        log.execute(PoisonReports::letOthersFirst);
+        log.execute(Niceness::letOthersFirst);
         Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
     }
 
@@ -56,14 +54,6 @@ final class PoisonReports implements AutoCloseable {
         told.forEach(condemned -> tellListeners(condemned.snapshot(), condemned.poison()));
         log.execute(() -> told.forEach(PoisonReports::log));
         told.forEach(condemned -> metrics.poisoned(condemned.poison().reason()));
-    }
-
-    private static void letOthersFirst() {
-        try {
-            Niceness.letOthersFirst();
-        } catch (SyscallException e) {
-            LOG.log(DEBUG, "the priority can't be set", "failure", e);
-        }
     }
 
     /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */
