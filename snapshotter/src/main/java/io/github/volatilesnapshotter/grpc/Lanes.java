@@ -82,20 +82,18 @@ final class Lanes {
     }
 
     /** What reads waits for nothing, takes little, and is asked most when everything else is busy too: at an error. */
-    private static Runnable ahead(Runnable task) {
-        return () -> {
-            boolean _ = Niceness.goAhead();
-            task.run();
-        };
+    private static void run(Lane lane, Runnable task) {
+        // Each has inherited the priority of the event loop, which goes ahead.
+        boolean _ = lane == Lane.READ ? Niceness.goAhead() : Niceness.takeShare();
+        task.run();
     }
 
     private static ThreadPoolExecutor executor(Lane lane, int threads, int queueLength) {
         AtomicInteger number = new AtomicInteger();
         ThreadPoolExecutor executor = new ThreadPoolExecutor(
                 threads, threads, IDLE_SECONDS, TimeUnit.SECONDS, new ArrayBlockingQueue<>(queueLength), task -> {
-                    Thread thread = new Thread(
-                            lane == Lane.READ ? ahead(task) : task,
-                            "rpc-" + lane.word() + "-" + number.incrementAndGet());
+                    Thread thread =
+                            new Thread(() -> run(lane, task), "rpc-" + lane.word() + "-" + number.incrementAndGet());
                     thread.setDaemon(true);
                     return thread;
                 });

@@ -45,9 +45,13 @@ public final class Niceness {
         }
     }
 
-    /** From now on the calling thread gets its share. */
-    public static void takeShare() throws SyscallException {
-        set(USUAL);
+    /**
+     * From now on the calling thread gets its share.
+     *
+     * @return false if it stays as it is
+     */
+    public static boolean takeShare() {
+        return isSet(USUAL);
     }
 
     /**
