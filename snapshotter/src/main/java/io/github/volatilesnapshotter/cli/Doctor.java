@@ -118,8 +118,8 @@ final class Doctor {
     }
 
     private String records() throws Exception {
+        StartChecks.checkMayBegin(config.root(), config.state());
         if (!StoppedRoot.isRoot(config.root())) {
-            StartChecks.checkMayBegin(config.root(), config.state());
             return "none yet below " + config.root();
         }
         Optional<StoppedRoot> found = StoppedRoot.openIfStopped(config.root());

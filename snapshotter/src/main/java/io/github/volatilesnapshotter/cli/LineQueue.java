@@ -22,7 +22,8 @@ import java.util.function.LongFunction;
  * <p>Any thread. Lines that wait are lost with a process that is killed.
  */
 final class LineQueue {
-    private static final int MOST_BYTES_OF_A_WRITE = 32 << 10;
+    /** PIPE_BUF: a pipe takes them together, whoever else writes there. */
+    private static final int MOST_BYTES_OF_A_WRITE = 4096;
 
     private final OutputStream out;
     private final long mostBytes;

@@ -81,7 +81,8 @@ final class StandardErrorLog {
 
     private static String droppedLine(long lines) {
         LogRecord record = new LogRecord(
-                java.util.logging.Level.WARNING, "log lines were dropped: standard error was not read for a while");
+                java.util.logging.Level.WARNING,
+                "log lines were dropped: they came faster than standard error took them");
         record.setLoggerName(StandardErrorLog.class.getName());
         record.setParameters(new Object[] {"lines", lines});
         return new JsonLines().format(record);

@@ -61,12 +61,13 @@ final class SqliteFile implements AutoCloseable {
     private final List<KeptStatement> kept;
     private @Nullable Durability flushing;
 
-    /** The mark is in the log, and perhaps not in the database. */
+    /** The mark is not in the database, but perhaps in the log: of a process that found no room, or was killed. */
     private boolean isMarkUnfinished;
 
-    private SqliteFile(Path file, Connection connection, boolean hadLog) {
+    private SqliteFile(Path file, Connection connection, boolean hadLog, boolean isInUse) {
         this.file = file;
         this.hadLog = hadLog;
+        this.isMarkUnfinished = !isInUse;
         log = logOf(file);
         this.connection = connection;
         begin = new KeptStatement(connection, "BEGIN IMMEDIATE");
@@ -96,12 +97,14 @@ final class SqliteFile implements AutoCloseable {
     static SqliteFile open(Path file, Schema schema) throws MetadataException {
         createForOwnerOnly(file);
         checkLog(file);
-        boolean hasLog = hasLogToKeep(file);
+        // Not later: closing the file a second time would take SQLite's locks away.
+        boolean isInUse = isInUse(file);
+        boolean hasLog = hasLogToKeep(file, isInUse);
         @Nullable Connection connection = null;
         try {
             connection = connect(file);
             prepare(file, connection, schema);
-            SqliteFile opened = new SqliteFile(file, connection, hasLog);
+            SqliteFile opened = new SqliteFile(file, connection, hasLog, isInUse);
             // Needed once in months, and then at once.
             var _ = opened.updatePoison.prepared();
             return opened;
@@ -151,17 +154,22 @@ final class SqliteFile implements AutoCloseable {
         }
     }
 
-    private static boolean isInUse(Path file) throws IOException {
-        return DatabaseHeader.read(file)
-                .filter(header -> header.applicationId() == Schema.APPLICATION_ID_IN_USE)
-                .isPresent();
+    /** By what the database itself says, whatever its log has. */
+    private static boolean isInUse(Path file) throws MetadataException {
+        try {
+            return DatabaseHeader.read(file)
+                    .filter(header -> header.applicationId() == Schema.APPLICATION_ID_IN_USE)
+                    .isPresent();
+        } catch (IOException e) {
+            throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", e.toString(), "", e);
+        }
     }
 
     /** Beside a file that was closed an empty one means nothing. */
-    private static boolean hasLogToKeep(Path file) throws MetadataException {
+    private static boolean hasLogToKeep(Path file, boolean isInUse) throws MetadataException {
         Path log = logOf(file);
         try {
-            return Files.exists(log) && (Files.size(log) > 0 || isInUse(file));
+            return Files.exists(log) && (Files.size(log) > 0 || isInUse);
         } catch (IOException e) {
             throw new MetadataException(Reason.UNUSABLE_FILE, file, "open", e.toString(), "", e);
         }

@@ -83,7 +83,7 @@ public final class MetricsEndpoint implements AutoCloseable {
         return new MetricsEndpoint(server, executor);
     }
 
-    /** Whether metrics of this project's are served there; waits for an answer twice the time at most. */
+    /** Whether metrics of this project's are served there. The time is that to connect, and for each part of the answer. */
     public static boolean isServedAt(InetSocketAddress address, int timeoutMillis) {
         if (address.isUnresolved()) {
             return false;

@@ -114,15 +114,16 @@ final class AfterStart implements AutoCloseable {
         if (!mayLook.getAsBoolean()) {
             return;
         }
-        try {
-            for (Look look : looks) {
+        boolean isFailing = false;
+        for (Look look : looks) {
+            try {
                 look.again();
+            } catch (IOException | MetadataException | RuntimeException e) {
+                LOG.log(isLookFailing ? DEBUG : WARNING, "can't look whether all is still there", e);
+                isFailing = true;
             }
-            isLookFailing = false;
-        } catch (IOException | MetadataException | RuntimeException e) {
-            LOG.log(isLookFailing ? DEBUG : WARNING, "can't look whether all is still there", e);
-            isLookFailing = true;
         }
+        isLookFailing = isFailing;
     }
 
     /** Ends after the layer that it is at, and writes the report of what is known; waits a bounded time for that. */

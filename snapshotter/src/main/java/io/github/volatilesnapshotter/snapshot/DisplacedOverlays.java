@@ -1,9 +1,9 @@
 package io.github.volatilesnapshotter.snapshot;
 
+import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
-import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.SnapshotStore;
 import io.github.volatilesnapshotter.superblock.VolatileOverlay;
@@ -36,8 +36,8 @@ final class DisplacedOverlays {
         return displaced.size();
     }
 
-    /** Two calls of the kernel for each overlay; waits for no disk. What is found is logged once. */
-    void look() throws SyscallException {
+    /** Two calls of the kernel for each overlay, which wait for no disk but that of what covers one. What is found is logged once. */
+    void look() {
         displaced.removeIf(id -> uppers.overlay(id).isEmpty());
         for (long id : uppers.mounted()) {
             Optional<VolatileOverlay> overlay = uppers.overlay(id);
@@ -47,7 +47,7 @@ final class DisplacedOverlays {
         }
     }
 
-    private void tell(long id, VolatileOverlay overlay) throws SyscallException {
+    private void tell(long id, VolatileOverlay overlay) {
         if (isInPlace(overlay)) {
             if (displaced.remove(id)) {
                 LOG.log(INFO, "overlay is in its place again", "id", id, "key", keyOf(id));
@@ -65,14 +65,13 @@ final class DisplacedOverlays {
         }
     }
 
-    private static boolean isInPlace(VolatileOverlay overlay) throws SyscallException {
+    /** What can't even be looked at there is something else. */
+    private static boolean isInPlace(VolatileOverlay overlay) {
         try {
             return overlay.isInPlace();
         } catch (SyscallException e) {
-            if (e.errno().is(Errno.ENOENT)) {
-                return !overlay.isOpen();
-            }
-            throw e;
+            LOG.log(DEBUG, "can't look at " + overlay.mountPoint(), e);
+            return !overlay.isOpen();
         }
     }
 

@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * Looks once into the directory of each layer, after the start, since on a cold disk that takes seconds. A layer without its files is lost;
  * what a Commit that was killed has left of the active goes to the trash. What it does meets no request: ids are not given again, and a
- * Remove deletes the record before the directory moves. Later it only looks whether the directories are still there.
+ * Remove deletes the record before the directory moves, or has withdrawn the layer before. Later it only looks whether the directories are still there.
  */
 final class LayerCheck {
     private static final Duration SETTLED = Duration.ofSeconds(1);
@@ -78,6 +78,9 @@ final class LayerCheck {
     }
 
     private void lost(SnapshotRecord layer) {
+        if (lostLayers.contains(layer.id())) {
+            return; // its removal has begun
+        }
         if (lostLayers.add(layer.id())) {
             report.add(Outcome.LOST_LAYER, layer.id(), layer.key(), layout.upper(layer.id()) + LostLayers.IS_GONE);
         }

@@ -30,7 +30,7 @@ final class LostLayers {
     private final Layout layout;
     private final Set<Long> ids = ConcurrentHashMap.newKeySet();
 
-    /** Their removal has begun, and they still have a record: as good as lost, whether their directory is there or not. */
+    /** Snapshots whose removal has begun, and which still have a record: as good as lost, whether their directory is there or not. */
     private final Set<Long> withdrawn = ConcurrentHashMap.newKeySet();
 
     LostLayers(SnapshotStore store, Layout layout) {
@@ -56,7 +56,7 @@ final class LostLayers {
             if (ids.remove(id)) {
                 LOG.log(INFO, "layer is there again", "id", id, "key", layer.key());
             }
-        } else if (!contains(id) && Entries.exists(layout.snapshots()) && add(id)) {
+        } else if (!ids.contains(id) && Entries.exists(layout.snapshots()) && add(id)) {
             LOG.log(WARNING, "layer is lost", "id", id, "key", layer.key(), "detail", layout.upper(id) + IS_GONE);
         }
     }

@@ -29,7 +29,8 @@ import java.util.Optional;
  *
  * <p>The order of steps decides what a crash leaves behind. Prepare makes directory and mount first and the record last: a
  * directory without a record was never acknowledged. Commit brings data, then names, then the record to disk. Remove deletes the
- * record first: a committed layer's durably, because a record must never name a layer that is gone.
+ * record first: a committed layer's durably, because a record should not name a layer that is gone; on a full filesystem {@link Remover}
+ * has another order.
  *
  * <p>Every method that changes a snapshot holds its key's lock, so that two of them never meet; none holds a transaction while
  * it mounts, syncs or walks a tree. Mounts, Stat, List and Usage wait for nobody.
@@ -209,6 +210,11 @@ final class OverlaySnapshotter implements Snapshotter {
         }
         poisoner.refusePoisoned(snapshot);
         reads.requireThere(snapshot);
+        if (lostLayers.contains(snapshot.id())) {
+            throw new SnapshotException(
+                    Category.FAILED_PRECONDITION,
+                    "snapshot " + key + " has no mounts: its removal has begun, and its directory is gone");
+        }
         List<SnapshotRecord> parents = chain.subList(1, chain.size());
         Optional<VolatileOverlay> overlay = uppers.overlay(snapshot.id());
         if (overlay.isEmpty()) {

@@ -15,11 +15,6 @@ enum PoisonReason {
     /** The record is there, the directory is not. */
     MISSING;
 
-    /** Whether another start comes to the same verdict by itself, recorded or not. */
-    boolean isFoundAgain() {
-        return this == CRASH || this == MISSING;
-    }
-
     String word() {
         return name().toLowerCase(Locale.ROOT).replace('_', '-');
     }

@@ -118,7 +118,7 @@ final class PoisonReports implements AutoCloseable {
                 LOG.log(
                         WARNING,
                         "some of what was poisoned is not logged",
-                        "waiting",
+                        "lists",
                         log.getQueue().size());
             }
         } catch (InterruptedException e) {

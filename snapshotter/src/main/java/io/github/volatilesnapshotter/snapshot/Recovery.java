@@ -60,6 +60,9 @@ final class Recovery {
 
     private final List<Poisoner.Verdict> verdicts = new ArrayList<>();
 
+    /** Whether there is one among them to which another start might not come by itself. */
+    private boolean mustBeRecorded;
+
     /** Their overlay stands in its place, and could not be taken over at once. */
     private final Set<Long> standing = new HashSet<>();
 
@@ -181,8 +184,7 @@ final class Recovery {
             }
         }
         resume(toResume, past);
-        boolean isRecorded = poisoner.poisonAndWait(verdicts)
-                || verdicts.stream().allMatch(verdict -> verdict.reason().isFoundAgain());
+        boolean isRecorded = poisoner.poisonAndWait(verdicts) || !mustBeRecorded;
         CrashPoint.START_POISONED.reached();
         directories.forEach(this::throwAwayOrphan);
         return isRecorded;
@@ -230,12 +232,12 @@ final class Recovery {
         long id = snapshot.id();
         Upper upper = snapshot.upper();
         if (upper == null || !upper.bootId().equals(machine.bootId())) {
-            condemn(snapshot, PoisonReason.CRASH, "made before the machine started, at " + snapshot.createdAt());
+            condemnForGood(snapshot, PoisonReason.CRASH, "made before the machine started, at " + snapshot.createdAt());
             if (hasDirectory) {
                 uppers.throwAway(id);
             }
         } else if (!hasDirectory) {
-            condemn(snapshot, PoisonReason.MISSING, "its directory is gone");
+            condemnForGood(snapshot, PoisonReason.MISSING, "its directory is gone");
         } else if (snapshot.poison() != null) {
             report.count(Outcome.STAYS_POISONED);
             poisonReports.remind(snapshot);
@@ -338,6 +340,12 @@ final class Recovery {
     }
 
     private synchronized void condemn(SnapshotRecord snapshot, PoisonReason reason, String detail) {
+        mustBeRecorded = true;
+        condemnForGood(snapshot, reason, detail);
+    }
+
+    /** For what another start finds again, recorded or not. */
+    private synchronized void condemnForGood(SnapshotRecord snapshot, PoisonReason reason, String detail) {
         if (poisoner.of(snapshot).isPresent()) {
             report.count(Outcome.STAYS_POISONED);
             return;

@@ -18,7 +18,7 @@ import java.util.concurrent.TimeUnit;
  * Remove: the record goes first, a committed layer's durably, because a record must never name a layer that is gone; then the mount; then
  * the directory, into the trash. A crash leaves a directory without a record, which the next start throws away.
  *
- * <p>A filesystem that is full has no room for the record either, and what a user does about that is to remove something. So then the
+ * <p>But a filesystem that is full has no room for the record either, and what a user does about that is to remove something. So then the
  * directory goes first, and is deleted, and the record when that has made room. A crash in between leaves a record without a directory: a
  * snapshot that is {@code missing}, or a lost layer, which can be removed as before.
  */
@@ -141,11 +141,22 @@ final class Remover {
         } finally {
             metrics.removedOnFullDisk(isDeleted ? FullDiskOutcome.DONE : FullDiskOutcome.REFUSED);
             if (!isDeleted) {
-                // Of an active; a layer is lost.
-                var _ = poisoner.condemn(
-                        List.of(new Poisoner.Verdict(snapshot.id(), PoisonReason.MISSING, null, machine.superblock())));
-                poisoner.recordSoon();
+                staysWithoutDirectory(snapshot);
             }
+        }
+    }
+
+    private void staysWithoutDirectory(SnapshotRecord snapshot) {
+        if (snapshot.kind() == RecordKind.ACTIVE) {
+            var _ = poisoner.condemn(
+                    List.of(new Poisoner.Verdict(snapshot.id(), PoisonReason.MISSING, null, machine.superblock())));
+            poisoner.recordSoon();
+            return;
+        }
+        try {
+            lostLayers.lookAt(snapshot);
+        } catch (SyscallException e) {
+            LOG.log(WARNING, "can't look for the directory of layer " + snapshot.key(), e);
         }
     }
 

@@ -97,6 +97,47 @@ final class FullDiskTest {
         });
     }
 
+    /** Between the directory and the record, which is the other order than where there is room. */
+    @ParameterizedTest
+    @EnumSource
+    void after_a_kill_while_a_removal_makes_room(FileSystem fileSystem) throws Exception {
+        play(fileSystem, (disk, peer) -> {
+            List<Path> fillers = fill(disk, peer);
+            peer.arm(CrashPoint.THROWN_AWAY, 1);
+            try (Client client = peer.connect()) {
+                assertThatThrownBy(() -> client.remove(CONTAINER)).isInstanceOf(StatusRuntimeException.class);
+            }
+            peer.awaitEnd();
+            peer.disarm();
+
+            peer.start();
+
+            try (Client client = peer.connect()) {
+                assertThat(client.stat(CONTAINER).getLabelsMap()).containsEntry(Labels.POISONED, "missing");
+                assertThatThrownBy(() -> client.mounts(CONTAINER)).hasMessageContaining("FAILED_PRECONDITION");
+            }
+            peer.arm(CrashPoint.THROWN_AWAY, 1);
+            try (Client client = peer.connect()) {
+                client.remove(CONTAINER);
+                fillRecords(client);
+                assertThatThrownBy(() -> client.remove(LAYER)).isInstanceOf(StatusRuntimeException.class);
+            }
+            peer.awaitEnd();
+            peer.disarm();
+
+            peer.start();
+
+            try (Client client = peer.connect()) {
+                assertThat(client.stat(LAYER).getLabelsMap()).containsEntry(Labels.POISONED, "missing");
+                assertThatThrownBy(() -> client.prepare("default/9/c", LAYER, Map.of()))
+                        .hasMessageContaining("stands on layer " + LAYER);
+                client.remove(LAYER);
+                assertThat(client.list()).isEmpty();
+            }
+            delete(fillers);
+        });
+    }
+
     @ParameterizedTest
     @EnumSource
     void after_another_boot(FileSystem fileSystem) throws Exception {
@@ -133,14 +174,18 @@ final class FullDiskTest {
     private static List<Path> fill(Disk disk, Peer peer) throws IOException {
         List<Path> fillers = disk.fill();
         try (Client client = peer.connect()) {
-            assertThatThrownBy(() -> {
-                        for (int change = 0; change < MOST_CHANGES; change++) {
-                            client.update(LAYER, "label", "x".repeat(1_000) + change);
-                        }
-                    })
-                    .hasMessageContainingAll("UNAVAILABLE", "ENOSPC");
+            fillRecords(client);
             return fillers;
         }
+    }
+
+    private static void fillRecords(Client client) {
+        assertThatThrownBy(() -> {
+                    for (int change = 0; change < MOST_CHANGES; change++) {
+                        client.update(LAYER, "label", "x".repeat(1_000) + change);
+                    }
+                })
+                .hasMessageContainingAll("UNAVAILABLE", "ENOSPC");
     }
 
     private static void assertHealthy(Peer peer) {
@@ -157,15 +202,19 @@ final class FullDiskTest {
             client.remove(CONTAINER);
             client.remove(LAYER);
             assertThat(client.list()).isEmpty();
-            for (Path filler : fillers) {
-                Files.delete(filler);
-            }
+            delete(fillers);
             await().atMost(BOUND)
                     .ignoreExceptionsInstanceOf(StatusRuntimeException.class)
                     .untilAsserted(() -> assertThat(
                                     Place.of(client.prepare("default/" + System.nanoTime() + "/c", "", Map.of()))
                                             .isMounted())
                             .isTrue());
+        }
+    }
+
+    private static void delete(List<Path> fillers) throws IOException {
+        for (Path filler : fillers) {
+            Files.delete(filler);
         }
     }
 
