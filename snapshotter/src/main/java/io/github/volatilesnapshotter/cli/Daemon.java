@@ -189,8 +189,8 @@ final class Daemon {
         started("reactor", reactor::stop);
         Future<RunningSnapshotter> snapshotterToCome = startBeside(
                 "snapshotter", () -> RunningSnapshotter.start(settings(), metrics, reactor), this::stopSnapshotter);
-        UnixSocketServer opened =
-                UnixSocketServer.open(config.socket(), config.grpc(), config.layers(), metrics, eventLoops);
+        UnixSocketServer opened = UnixSocketServer.open(
+                config.socket(), config.grpc(), config.layers(), Daemon::takePriority, metrics, eventLoops);
         server = opened;
         started("server", () -> opened.stop(config.grpc().stopTimeoutMillis()));
         RunningSnapshotter snapshotter = result(snapshotterToCome);
@@ -277,6 +277,11 @@ final class Daemon {
         } else {
             snapshotter.close();
         }
+    }
+
+    /** Reads are asked most when everything else is busy too: at an error. */
+    private static void takePriority(boolean isOfReads) {
+        boolean _ = isOfReads ? Niceness.goAhead() : Niceness.takeShare();
     }
 
     private static void stopEventLoops(EventLoopGroup eventLoops) {

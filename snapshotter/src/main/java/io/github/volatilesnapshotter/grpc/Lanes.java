@@ -1,6 +1,5 @@
 package io.github.volatilesnapshotter.grpc;
 
-import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import java.util.EnumMap;
 import java.util.Map;
@@ -27,7 +26,7 @@ final class Lanes {
      * @param changeThreads threads of {@link Lane#CHANGE}
      * @param queueLength calls that may wait in each lane
      */
-    Lanes(int changeThreads, int queueLength, Metrics metrics) {
+    Lanes(int changeThreads, int queueLength, ThreadPriority priority, Metrics metrics) {
         this.metrics = metrics;
         for (Lane lane : Lane.values()) {
             int threads = switch (lane) {
@@ -36,7 +35,7 @@ final class Lanes {
                 case COMMIT -> COMMIT_THREADS;
                 case DISK -> DISK_THREADS;
             };
-            ThreadPoolExecutor executor = executor(lane, threads, queueLength);
+            ThreadPoolExecutor executor = executor(lane, threads, queueLength, priority);
             executors.put(lane, executor);
             metrics.announceRejections(lane.word());
             metrics.queueLength("rpc-" + lane.word(), () -> executor.getQueue().size());
@@ -81,19 +80,16 @@ final class Lanes {
         return executor;
     }
 
-    /** What reads waits for nothing, takes little, and is asked most when everything else is busy too: at an error. */
-    private static void run(Lane lane, Runnable task) {
-        // Each has inherited the priority of the event loop, which goes ahead.
-        boolean _ = lane == Lane.READ ? Niceness.goAhead() : Niceness.takeShare();
-        task.run();
-    }
-
-    private static ThreadPoolExecutor executor(Lane lane, int threads, int queueLength) {
+    private static ThreadPoolExecutor executor(Lane lane, int threads, int queueLength, ThreadPriority priority) {
         AtomicInteger number = new AtomicInteger();
         ThreadPoolExecutor executor = new ThreadPoolExecutor(
                 threads, threads, IDLE_SECONDS, TimeUnit.SECONDS, new ArrayBlockingQueue<>(queueLength), task -> {
-                    Thread thread =
-                            new Thread(() -> run(lane, task), "rpc-" + lane.word() + "-" + number.incrementAndGet());
+                    Thread thread = new Thread(
+                            () -> {
+                                priority.take(lane == Lane.READ);
+                                task.run();
+                            },
+                            "rpc-" + lane.word() + "-" + number.incrementAndGet());
                     thread.setDaemon(true);
                     return thread;
                 });

@@ -44,11 +44,16 @@ public final class UnixSocketServer {
     private final MutableHandlerRegistry snapshots = new MutableHandlerRegistry();
 
     private UnixSocketServer(
-            SocketFile socket, Config.Grpc settings, Config.Layers layers, Metrics metrics, EventLoopGroup eventLoops)
+            SocketFile socket,
+            Config.Grpc settings,
+            Config.Layers layers,
+            ThreadPriority priority,
+            Metrics metrics,
+            EventLoopGroup eventLoops)
             throws IOException {
         this.socket = socket;
         this.eventLoops = eventLoops;
-        this.lanes = new Lanes(settings.workerThreads(), settings.queueLength(), metrics);
+        this.lanes = new Lanes(settings.workerThreads(), settings.queueLength(), priority, metrics);
         CallBounds bounds = new CallBounds(settings.callTimeoutMillis(), layers.commitTimeoutMillis());
         this.calls = new Calls(lanes, bounds, metrics);
         PeerCheck peerCheck = new PeerCheck(settings.allowedUids(), metrics);
@@ -84,9 +89,14 @@ public final class UnixSocketServer {
      * @throws IOException if the socket's path cannot be used, or somebody else listens there
      */
     public static UnixSocketServer open(
-            Path address, Config.Grpc settings, Config.Layers layers, Metrics metrics, EventLoopGroup eventLoops)
+            Path address,
+            Config.Grpc settings,
+            Config.Layers layers,
+            ThreadPriority priority,
+            Metrics metrics,
+            EventLoopGroup eventLoops)
             throws IOException {
-        return new UnixSocketServer(SocketFile.claim(address), settings, layers, metrics, eventLoops);
+        return new UnixSocketServer(SocketFile.claim(address), settings, layers, priority, metrics, eventLoops);
     }
 
     /**

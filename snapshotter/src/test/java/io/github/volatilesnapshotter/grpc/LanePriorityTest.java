@@ -27,7 +27,7 @@ class LanePriorityTest {
     void reads_go_ahead_of_the_other_lanes_whose_threads_the_event_loop_begins() throws Exception {
         Map<Lane, Integer> niceness = new EnumMap<>(Lane.class);
         try (Metrics metrics = new Metrics()) {
-            Lanes lanes = new Lanes(1, 1, metrics);
+            Lanes lanes = new Lanes(1, 1, LanePriorityTest::takePriority, metrics);
             CompletableFuture.runAsync(
                             () -> {
                                 assertThat(Niceness.goAhead()).isTrue();
@@ -41,6 +41,10 @@ class LanePriorityTest {
         }
 
         assertThat(niceness).isEqualTo(Map.of(Lane.READ, -10, Lane.CHANGE, 0, Lane.COMMIT, 0, Lane.DISK, 0));
+    }
+
+    private static void takePriority(boolean isOfReads) {
+        assertThat(isOfReads ? Niceness.goAhead() : Niceness.takeShare()).isTrue();
     }
 
     private static CompletableFuture<Integer> of(Lanes lanes, Lane lane) {
