@@ -218,6 +218,8 @@ final class Doctor {
         if (errno.is(Errno.EIO)) {
             return "a write to this disk has failed and nobody has asked for the error: see the kernel's log (dmesg) for the disk;"
                     + " the error is seen after sync -f on the root";
+        } else if (errno.is(Errno.ENOSPC) || errno.is(Errno.EDQUOT)) {
+            return "the filesystem is full: remove something from it";
         } else if (errno.is(Errno.EPERM) || errno.is(Errno.EACCES)) {
             return "run as root, with CAP_SYS_ADMIN";
         } else if (errno.is(Errno.EROFS)) {

@@ -64,6 +64,18 @@ final class Failures {
         return new SnapshotException(category, "snapshot " + key + ": " + failure.getMessage() + errno, failure);
     }
 
+    /**
+     * Not UNAVAILABLE: containerd's garbage collection would end at the first snapshot that is refused so, and never come to those whose removal
+     * makes room (core/metadata/snapshot.go, pruneBranch).
+     */
+    static SnapshotException noRoomToRemove(String key, MetadataException failure) {
+        return new SnapshotException(
+                Category.FAILED_PRECONDITION,
+                "cannot remove snapshot " + key + " before there is some room on its filesystem (ENOSPC): "
+                        + failure.getMessage(),
+                failure);
+    }
+
     static SnapshotException notFound(String key) {
         return new SnapshotException(Category.NOT_FOUND, "snapshot " + key + " does not exist");
     }

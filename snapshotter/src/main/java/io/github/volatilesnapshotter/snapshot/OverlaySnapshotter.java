@@ -262,7 +262,7 @@ final class OverlaySnapshotter implements Snapshotter {
         try (KeyLocks.Held _ = beginChange(key)) {
             remover.remove(reads.find(key));
         } catch (MetadataException e) {
-            throw Failures.of(key, e);
+            throw e.isDiskFull() ? Failures.noRoomToRemove(key, e) : Failures.of(key, e);
         }
     }
 

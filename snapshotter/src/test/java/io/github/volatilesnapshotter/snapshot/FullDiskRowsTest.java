@@ -32,6 +32,7 @@ class FullDiskRowsTest {
     private static final int MOST_SNAPSHOTS = 40;
 
     private static final int MOST_CHANGES = 5_000;
+    private static final String VIEW = "default/3/view";
 
     private static void makeRoom(List<Path> fillers) throws IOException {
         for (Path filler : fillers) {
@@ -91,12 +92,19 @@ class FullDiskRowsTest {
         try (FailureScene<FuseDisk> scene = FailureScene.on(FuseDisk.create(fileSystem))) {
             Disk.writeDirty(scene.unpacked.resolve("data"), MEBIBYTE);
             scene.commit("layer", LAYER);
+            scene.snapshotter().view(VIEW, "layer", Map.of());
             Disk.writeDirty(scene.merged.resolve("data"), MEBIBYTE);
             scene.disk.syncfs();
             List<Path> fillers = scene.disk.fill();
             fillRecords(scene);
 
+            // It makes no room; containerd's garbage collection goes on to what does.
+            FailureScene.refused(
+                    Category.FAILED_PRECONDITION,
+                    "ENOSPC",
+                    () -> scene.snapshotter().remove(VIEW));
             scene.snapshotter().remove(CONTAINER);
+            scene.snapshotter().remove(VIEW);
             scene.snapshotter().remove("layer");
 
             assertThat(scene.snapshotter().list(List.of()).hasNext()).isFalse();
