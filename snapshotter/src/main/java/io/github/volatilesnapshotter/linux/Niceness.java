@@ -40,7 +40,9 @@ public final class Niceness {
         try {
             set(niceness);
             return true;
-        } catch (SyscallException _) {
+        } catch (SyscallException e) {
+            System.getLogger(Niceness.class.getName())
+                    .log(System.Logger.Level.DEBUG, "a thread keeps the priority that it has", e);
             return false;
         }
     }

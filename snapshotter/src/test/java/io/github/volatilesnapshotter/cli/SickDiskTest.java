@@ -267,7 +267,7 @@ class SickDiskTest {
         assertThat(metrics())
                 .contains("state=\"hung\"} 1.0")
                 .containsPattern("rpc_abandoned_total\\{method=\"Commit\"} 1");
-        assertThat(Duration.ofNanos(System.nanoTime() - begunNanos)).isLessThan(Duration.ofSeconds(15));
+        assertThat(Duration.ofNanos(System.nanoTime() - begunNanos)).isLessThan(Duration.ofSeconds(5));
     }
 
     private void assertNothingIsLost() throws Exception {
