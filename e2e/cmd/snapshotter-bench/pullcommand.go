@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/image"
 	"github.com/volatile-snapshotter/volatile-snapshotter/e2e/internal/relay"
@@ -17,6 +18,7 @@ import (
 const (
 	stockSynced  = "stock-synced"
 	connectBound = 30 * time.Second
+	imageLease   = 24 * time.Hour
 )
 
 // pullResult is one unpack, or the medians of a contender's.
@@ -43,7 +45,7 @@ type pullResult struct {
 
 // runPull measures the unpack of an image through a containerd whose proxy plugins are the peers, by their names. It sits
 // between containerd and them.
-func runPull(ctx context.Context, arguments []string) error {
+func runPull(ctx context.Context, arguments []string) (err error) {
 	var peerList peerFlags
 	bulk := image.Bulk{Bytes: 1 << 30}
 	dirty := sizeFlag(0)
@@ -91,12 +93,16 @@ func runPull(ctx context.Context, arguments []string) error {
 		disk: sharedDisk{directory: *directory, device: *device},
 	}
 	ctx = namespaces.WithNamespace(ctx, "bench")
-	// While the client lives no collection takes the content away.
-	ctx, release, err := connection.WithLease(ctx)
+	lease, err := connection.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(imageLease))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = release(context.WithoutCancel(ctx)) }()
+	// Waits for the collection: the next run may bring the same content.
+	defer func() {
+		deletion := connection.LeasesService().Delete(context.WithoutCancel(ctx), lease, leases.SynchronousDelete)
+		err = errors.Join(err, deletion)
+	}()
+	ctx = leases.WithLease(ctx, lease.ID)
 	if err := p.writeImage(ctx, bulk); err != nil {
 		return err
 	}
