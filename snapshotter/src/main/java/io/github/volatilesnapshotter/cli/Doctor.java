@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.cli;
 
 import io.github.volatilesnapshotter.cli.SocketClient.UnreachableException;
 import io.github.volatilesnapshotter.config.Config;
+import io.github.volatilesnapshotter.config.ListenAddress;
 import io.github.volatilesnapshotter.grpc.UnixSocketServer;
 import io.github.volatilesnapshotter.linux.DirectoryTree;
 import io.github.volatilesnapshotter.linux.Entries;
@@ -218,7 +219,7 @@ final class Doctor {
         if (errno.is(Errno.EIO)) {
             return "a write to this disk has failed and nobody has asked for the error: see the kernel's log (dmesg) for the disk;"
                     + " the error is seen after sync -f on the root";
-        } else if (errno.is(Errno.ENOSPC) || errno.is(Errno.EDQUOT)) {
+        } else if (errno.isNoRoom()) {
             return "the filesystem is full: remove something from it";
         } else if (errno.is(Errno.EPERM) || errno.is(Errno.EACCES)) {
             return "run as root, with CAP_SYS_ADMIN";
@@ -274,12 +275,13 @@ final class Doctor {
         if (config.metrics().address().isEmpty()) {
             return "no --metrics-address: none are served";
         }
-        InetSocketAddress address = config.metrics().address().get().resolve();
+        ListenAddress address = config.metrics().address().get();
+        InetSocketAddress resolved = address.resolve();
         try (ServerSocket socket = new ServerSocket()) {
-            socket.bind(address);
+            socket.bind(resolved);
             return "can be served at " + address;
         } catch (IOException e) {
-            if (MetricsEndpoint.isServedAt(address, CALL_MILLIS)) {
+            if (MetricsEndpoint.isServedAt(resolved, CALL_MILLIS)) {
                 return "a daemon serves them at " + address;
             }
             throw new Finding(

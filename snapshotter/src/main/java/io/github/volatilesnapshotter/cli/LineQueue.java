@@ -1,6 +1,5 @@
 package io.github.volatilesnapshotter.cli;
 
-import io.github.volatilesnapshotter.linux.Niceness;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
@@ -19,23 +18,33 @@ import java.util.function.LongFunction;
  * that has stopped reading, say a journal on the disk that hangs. What the bound of the queue has no room for is dropped and counted, and a
  * line says so in its place. Lines are written whole and in the order in which they came, those that wait together by one write.
  *
- * <p>Any thread. Lines that wait are lost with a process that is killed.
+ * <p>A line waits {@value #GATHER_MILLIS} ms for others, so that what is logged of an event takes no processor time from what is done about it
+ * just then. Any thread. Lines that wait are lost with a process that is killed.
  */
 final class LineQueue {
     /** PIPE_BUF: a pipe takes them together, whoever else writes there. */
     private static final int MOST_BYTES_OF_A_WRITE = 4096;
+
+    /**
+     * Not a low priority instead: a thread that starts a garbage collection keeps the heap locked until it has run once more, and all
+     * others would wait for one that others go ahead of.
+     */
+    private static final long GATHER_MILLIS = 10;
 
     private final OutputStream out;
     private final long mostBytes;
     private final LongFunction<String> droppedLine;
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
+    /** The lines that have come together should not wait for more. */
+    private final Condition isUrgent = lock.newCondition();
 
     /** Guarded by {@link #lock}, as what follows. */
     private final Deque<byte[]> waiting = new ArrayDeque<>();
 
     private long waitingBytes;
     private boolean isWriting;
+    private int flushing;
     private long droppedSinceSaid;
     private long dropped;
 
@@ -79,6 +88,13 @@ final class LineQueue {
         waiting.addLast(bytes);
         waitingBytes += bytes.length;
         changed.signalAll();
+        if (isHalfFull()) {
+            isUrgent.signalAll();
+        }
+    }
+
+    private boolean isHalfFull() {
+        return waitingBytes > mostBytes / 2;
     }
 
     /** Waits until all lines so far are written, and no longer than the time. */
@@ -86,6 +102,8 @@ final class LineQueue {
         long leftNanos = TimeUnit.MILLISECONDS.toNanos(timeoutMillis);
         lock.lock();
         try {
+            flushing++;
+            isUrgent.signalAll();
             while ((isWriting || !waiting.isEmpty()) && leftNanos > 0) {
                 leftNanos = changed.awaitNanos(leftNanos);
             }
@@ -94,6 +112,7 @@ final class LineQueue {
             Thread.currentThread().interrupt();
             return false;
         } finally {
+            flushing--;
             lock.unlock();
         }
     }
@@ -118,42 +137,64 @@ final class LineQueue {
     }
 
     private void write() {
-        boolean _ = Niceness.letOthersFirst();
         try {
             while (true) {
+                gather();
                 List<byte[]> lines = take();
-                byte[] together = joined(lines);
-                try {
-                    out.write(together);
-                } catch (IOException e) {
-                    // Nobody reads, and there is nowhere to say so.
-                    countLost(lines.size());
+                while (!lines.isEmpty()) {
+                    write(lines);
+                    lines = take();
                 }
-                written(together.length);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
         }
     }
 
-    private List<byte[]> take() throws InterruptedException {
+    /** Returns some time after the first line has come, or when it is urgent. */
+    private void gather() throws InterruptedException {
         lock.lock();
         try {
             while (waiting.isEmpty()) {
                 changed.await();
             }
-            isWriting = true;
+            long leftNanos = TimeUnit.MILLISECONDS.toNanos(GATHER_MILLIS);
+            while (leftNanos > 0 && flushing == 0 && !isHalfFull()) {
+                leftNanos = isUrgent.awaitNanos(leftNanos);
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** What is written at once; empty if nothing waits. */
+    private List<byte[]> take() {
+        lock.lock();
+        try {
             List<byte[]> taken = new ArrayList<>();
             int bytes = 0;
-            do {
+            while (!waiting.isEmpty()
+                    && (taken.isEmpty() || bytes + waiting.getFirst().length <= MOST_BYTES_OF_A_WRITE)) {
                 byte[] line = waiting.removeFirst();
                 bytes += line.length;
                 taken.add(line);
-            } while (!waiting.isEmpty() && bytes + waiting.getFirst().length <= MOST_BYTES_OF_A_WRITE);
+            }
+            isWriting = !taken.isEmpty();
             return taken;
         } finally {
             lock.unlock();
         }
+    }
+
+    private void write(List<byte[]> lines) {
+        byte[] together = joined(lines);
+        try {
+            out.write(together);
+        } catch (IOException e) {
+            // Nobody reads, and there is nowhere to say so.
+            countLost(lines.size());
+        }
+        written(together.length);
     }
 
     private static byte[] joined(List<byte[]> lines) {

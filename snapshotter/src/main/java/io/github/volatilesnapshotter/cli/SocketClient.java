@@ -112,7 +112,8 @@ final class SocketClient implements AutoCloseable {
         eventLoops.shutdownGracefully(0, 1, TimeUnit.SECONDS).awaitUninterruptibly(1, TimeUnit.SECONDS);
     }
 
-    private SnapshotsGrpc.SnapshotsBlockingStub snapshots() {
+    /** Its deadline begins now. */
+    SnapshotsGrpc.SnapshotsBlockingStub snapshots() {
         return SnapshotsGrpc.newBlockingStub(channel).withDeadlineAfter(callSeconds, TimeUnit.SECONDS);
     }
 }

@@ -70,6 +70,11 @@ public record Errno(int number) {
         return number == other.number;
     }
 
+    /** Whether the filesystem, or a quota on it, has no room for what was to be written: it is full, and not broken. */
+    public boolean isNoRoom() {
+        return is(ENOSPC) || is(EDQUOT);
+    }
+
     /** Whether a call was not made for want of something of this process or machine: says nothing of a filesystem or disk. */
     public boolean isShortage() {
         return is(EMFILE) || is(ENFILE) || is(ENOMEM) || is(EINTR) || is(EAGAIN);

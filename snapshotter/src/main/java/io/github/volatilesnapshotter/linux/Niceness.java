@@ -5,7 +5,6 @@ public final class Niceness {
     private static final int WHICH_PROCESS = 0;
     private static final int CALLING_THREAD = 0;
     private static final int MOST = 19;
-    private static final int SOME = 10;
     private static final int USUAL = 0;
     private static final int LITTLE = -10;
     private static final int LEAST = -20;
@@ -15,15 +14,6 @@ public final class Niceness {
     /** From now on the calling thread gets processor time when others leave some, and a small share when they don't. */
     public static void yieldToOthers() throws SyscallException {
         set(MOST);
-    }
-
-    /**
-     * From now on the calling thread gets a tenth of what another one gets that is as busy; all of it when none is.
-     *
-     * @return false if it stays as it is
-     */
-    public static boolean letOthersFirst() {
-        return isSet(SOME);
     }
 
     /**

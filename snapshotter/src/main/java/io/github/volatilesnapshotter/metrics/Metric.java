@@ -47,6 +47,12 @@ enum Metric {
             "full.disk.removals",
             "Removals for whose record the filesystem had no room, by whether they made it",
             "outcome"),
+    FILESYSTEM_AVAILABLE_BYTES(
+            Type.GAUGE, "filesystem.available.bytes", "What anybody but root may still write below the root directory"),
+    FILESYSTEM_AVAILABLE_INODES(
+            Type.GAUGE,
+            "filesystem.available.inodes",
+            "How many more files there may be on the filesystem of the root directory"),
     LOST_LAYERS(Type.GAUGE, "lost.layers", "Committed snapshots whose directory was found to be gone"),
     DISPLACED_OVERLAYS(Type.GAUGE, "displaced.overlays", "Volatile overlays that somebody has unmounted or covered"),
     COMMIT(Type.TIMER, "commit", "Time of Commit, the sync included"),

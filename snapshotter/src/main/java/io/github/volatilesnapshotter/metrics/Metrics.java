@@ -238,6 +238,12 @@ public final class Metrics implements AutoCloseable {
         fullDiskRemovals.of(word(outcome)).increment();
     }
 
+    /** Shows what room the root's filesystem had when it was last looked at; called from the scraping thread. */
+    public void fileSystemRoom(Supplier<Number> bytes, Supplier<Number> inodes) {
+        gauge(Metric.FILESYSTEM_AVAILABLE_BYTES, List.of(), bytes);
+        gauge(Metric.FILESYSTEM_AVAILABLE_INODES, List.of(), inodes);
+    }
+
     /** Shows how many volatile overlays are not in their place; called from the scraping thread. */
     public void displacedOverlays(Supplier<Number> count) {
         gauge(Metric.DISPLACED_OVERLAYS, List.of(), count);

@@ -3,7 +3,6 @@ package io.github.volatilesnapshotter.snapshot;
 import static java.lang.System.Logger.Level.ERROR;
 import static java.lang.System.Logger.Level.WARNING;
 
-import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.metadata.Poison;
 import io.github.volatilesnapshotter.metadata.SnapshotRecord;
 import io.github.volatilesnapshotter.metrics.Metrics;
@@ -15,8 +14,8 @@ import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 /**
- * Who is told of a poison, once it is recorded or known that it can't be. Any thread. Lines are logged by a thread of its own that lets others
- * first: those of many snapshots, poisoned at once, would keep waiting whoever asks for one of them just then.
+ * Who is told of a poison, once it is recorded or known that it can't be. Any thread. Lines are logged by a thread of its own, and {@value
+ * #LINES_LATER_MILLIS} ms later: those of many snapshots, poisoned at once, would keep waiting whoever asks for one of them just then.
  */
 final class PoisonReports implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(PoisonReports.class.getName());
@@ -24,6 +23,7 @@ final class PoisonReports implements AutoCloseable {
     /** Of lists of snapshots that were poisoned together; whoever finds no room logs himself. */
     private static final int MOST_WAITING = 64;
 
+    private static final long LINES_LATER_MILLIS = 20;
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final Metrics metrics;
@@ -41,7 +41,6 @@ final class PoisonReports implements AutoCloseable {
     PoisonReports(Metrics metrics) {
         this.metrics = metrics;
         metrics.queueLength("poison_log", log.getQueue()::size);
-        log.execute(Niceness::letOthersFirst);
         Stream.of(PoisonReason.values()).map(PoisonReason::word).forEach(metrics::announcePoison);
     }
 
@@ -52,8 +51,18 @@ final class PoisonReports implements AutoCloseable {
     /** The listeners first: a container that runs on a damaged upper is to be killed, and a log line can wait. */
     void tell(List<Condemned> told) {
         told.forEach(condemned -> tellListeners(condemned.snapshot(), condemned.poison()));
-        log.execute(() -> told.forEach(PoisonReports::log));
+        long dueNanos = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(LINES_LATER_MILLIS);
+        log.execute(() -> logLater(told, dueNanos));
         told.forEach(condemned -> metrics.poisoned(condemned.poison().reason()));
+    }
+
+    private static void logLater(List<Condemned> told, long dueNanos) {
+        try {
+            TimeUnit.NANOSECONDS.sleep(dueNanos - System.nanoTime());
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        told.forEach(PoisonReports::log);
     }
 
     /** Tells the listeners again of what an earlier daemon has poisoned: it may have ended before they were done. */

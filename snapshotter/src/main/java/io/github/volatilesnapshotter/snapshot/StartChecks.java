@@ -133,7 +133,7 @@ public final class StartChecks {
         try {
             Entries.mkdir(probe, 0700);
         } catch (SyscallException e) {
-            if (e.errno().is(Errno.ENOSPC) || e.errno().is(Errno.EDQUOT)) {
+            if (e.errno().isNoRoom()) {
                 // A full filesystem shows nothing more, and what is there can be read and watched.
                 return;
             }

@@ -1,6 +1,5 @@
 package io.github.volatilesnapshotter.superblock;
 
-import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Sync;
 import io.github.volatilesnapshotter.linux.SyscallException;
@@ -49,8 +48,7 @@ public final class DiskCheck {
             end.write(content);
             Sync.fsync(end);
         } catch (SyscallException e) {
-            boolean isFull = e.operation().equals("write")
-                    && (e.errno().is(Errno.ENOSPC) || e.errno().is(Errno.EDQUOT));
+            boolean isFull = e.operation().equals("write") && e.errno().isNoRoom();
             if (!isFull) {
                 throw e;
             }

@@ -174,8 +174,7 @@ final class ErrorEpochs implements AutoCloseable {
     private static boolean isDisk(Errno errno) {
         return errno.is(Errno.EIO)
                 || errno.is(Errno.EROFS)
-                || errno.is(Errno.ENOSPC)
-                || errno.is(Errno.EDQUOT)
+                || errno.isNoRoom()
                 || errno.is(Errno.ESHUTDOWN)
                 || errno.is(Errno.EUCLEAN);
     }

@@ -13,7 +13,8 @@ import java.util.function.Consumer;
 
 /**
  * Has failed writebacks named, on a thread of its own: finding a name may read from the disk that fails, and nothing else shall wait for
- * that. Thread-safe.
+ * that. It begins {@value #LATER_MILLIS} ms after the first of them: finding names takes some milliseconds of a processor, which what the error
+ * has damaged needs more. Thread-safe.
  */
 final class FailureNames implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(FailureNames.class.getName());
@@ -21,6 +22,7 @@ final class FailureNames implements AutoCloseable {
     /** Kept while names are being found; more are dropped: names are for people, who read sixteen. */
     private static final int MOST_WAITING = 256;
 
+    private static final long LATER_MILLIS = 20;
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final Consumer<List<FailedWriteback>> name;
@@ -65,6 +67,11 @@ final class FailureNames implements AutoCloseable {
     }
 
     private void nameWaiting() {
+        try {
+            TimeUnit.MILLISECONDS.sleep(LATER_MILLIS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
         List<FailedWriteback> failures = takeWaiting();
         if (failures.isEmpty()) {
             return;

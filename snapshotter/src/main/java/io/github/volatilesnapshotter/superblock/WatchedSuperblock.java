@@ -93,6 +93,8 @@ public final class WatchedSuperblock implements AutoCloseable {
         this.mounter = mounter;
         this.settings = settings;
         this.metrics = metrics;
+        Room room = new Room(device, pool);
+        metrics.fileSystemRoom(room::availableBytes, room::availableInodes);
         this.machine = new StateMachine(device, System::nanoTime, this::changed);
         this.epochs = new ErrorEpochs(
                 device,
@@ -102,7 +104,9 @@ public final class WatchedSuperblock implements AutoCloseable {
                 metrics,
                 () -> wake.run());
         this.probe = new WriteProbe(
-                "superblock-probe-" + device, new WriteAttempt(pool, () -> Ext4Errors.count(device)), () -> wake.run());
+                "superblock-probe-" + device,
+                new WriteAttempt(pool, () -> Ext4Errors.count(device), room),
+                () -> wake.run());
         this.names = new FailureNames(device, this::name, metrics);
     }
 

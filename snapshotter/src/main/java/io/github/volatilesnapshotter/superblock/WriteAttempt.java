@@ -40,22 +40,31 @@ final class WriteAttempt implements WriteProbe.Attempt {
     private final Path file;
     private final Supplier<OptionalLong> fileSystemErrors;
     private final long errorsAtStart;
+    private final Room room;
     private long attempts;
     private Optional<Fd> opened = Optional.empty();
 
     /**
      * @param directory in which the file {@code write-probe} is made, if it is missing; nothing else writes to it
      * @param fileSystemErrors the filesystem's own count of errors in its metadata; empty where it has none
+     * @param room looked at when the filesystem has answered
      */
-    WriteAttempt(Path directory, Supplier<OptionalLong> fileSystemErrors) {
+    WriteAttempt(Path directory, Supplier<OptionalLong> fileSystemErrors, Room room) {
         this.directory = directory;
         this.file = directory.resolve("write-probe");
         this.fileSystemErrors = fileSystemErrors;
         this.errorsAtStart = fileSystemErrors.get().orElse(0);
+        this.room = room;
     }
 
     @Override
     public ProbeAnswer run() {
+        ProbeAnswer answer = ask();
+        room.look();
+        return answer;
+    }
+
+    private ProbeAnswer ask() {
         try {
             if (opened.isEmpty()) {
                 opened = Optional.of(Fd.openReadWrite(file));
@@ -88,7 +97,7 @@ final class WriteAttempt implements WriteProbe.Attempt {
 
     private ProbeAnswer judge(SyscallException refused) {
         Errno errno = refused.errno();
-        if (errno.is(Errno.ENOSPC) || errno.is(Errno.EDQUOT)) {
+        if (errno.isNoRoom()) {
             // Full is not broken.
             return new ProbeAnswer.Takes();
         }

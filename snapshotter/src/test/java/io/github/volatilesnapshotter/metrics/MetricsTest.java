@@ -145,6 +145,7 @@ class MetricsTest {
         metrics.trashFailing(() -> 0);
         metrics.cleanedUp(CleanupOutcome.DONE);
         metrics.lostLayers(() -> 0);
+        metrics.fileSystemRoom(() -> 0, () -> 0);
         metrics.displacedOverlays(() -> 0);
         metrics.commitTook(1);
         metrics.wroteEarly(1, 1, true);

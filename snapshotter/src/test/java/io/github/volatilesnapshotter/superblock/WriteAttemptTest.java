@@ -21,6 +21,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.function.Supplier;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,10 +32,15 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Tag("kernel")
 class WriteAttemptTest {
     /** The attempts of one probe. */
-    private record Attempts(WriteAttempt attempt) implements AutoCloseable {
+    private record Attempts(WriteAttempt attempt, Room room) implements AutoCloseable {
         static Attempts on(Disk disk) {
             Device device = Device.parse(disk.number());
-            return new Attempts(new WriteAttempt(disk.root(), () -> Ext4Errors.count(device)));
+            return in(disk.root(), device, () -> Ext4Errors.count(device));
+        }
+
+        static Attempts in(Path directory, Device device, Supplier<OptionalLong> errors) {
+            Room room = new Room(device, directory);
+            return new Attempts(new WriteAttempt(directory, errors, room), room);
         }
 
         /** The first has succeeded, and the file is open. */
@@ -139,9 +145,11 @@ class WriteAttemptTest {
     void a_full_filesystem_takes_changes(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 Attempts attempts = Attempts.begunOn(disk)) {
+            assertThat(attempts.room().isFull()).isFalse();
             disk.fill();
 
             assertThat(attempts.answer()).isEqualTo(new ProbeAnswer.Takes());
+            assertThat(attempts.room().isFull()).isTrue();
             try (Attempts others = Attempts.on(disk)) {
                 assertThat(others.answer()).isEqualTo(new ProbeAnswer.Takes());
             }
@@ -151,8 +159,9 @@ class WriteAttemptTest {
     @Test
     void one_that_has_no_room_for_the_probes_file_takes_changes(@TempDir Path directory) throws Exception {
         Command.run("mount", "-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs", directory.toString());
-        try (Attempts attempts = new Attempts(new WriteAttempt(directory, OptionalLong::empty))) {
+        try (Attempts attempts = Attempts.in(directory, Device.parse("0:99"), OptionalLong::empty)) {
             assertThat(attempts.answer()).isEqualTo(new ProbeAnswer.Takes());
+            assertThat(attempts.room().isFull()).isTrue();
             assertThat(directory).isEmptyDirectory();
         } finally {
             Command.run("umount", directory.toString());
