@@ -6,6 +6,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -37,6 +38,9 @@ final class SqliteFile implements AutoCloseable {
 
     /** How long SQLite waits for another program that has the file locked, for example an operator's sqlite3. */
     private static final int OTHER_PROGRAM_TIMEOUT_MILLIS = 5_000;
+
+    /** More than any filesystem takes for a new file: its inode, perhaps with others, and the directory's entry. */
+    private static final long ROOM_FOR_A_FILE_BYTES = 1 << 20;
 
     /**
      * A transaction on one record touches a page of the table and one of each index. Pages of 1 KiB hold them well, and make the
@@ -457,16 +461,55 @@ final class SqliteFile implements AutoCloseable {
         } catch (SQLException e) {
             throw failure("close", e);
         }
+        boolean isKept = keepLog();
+        if (!isKept && hasNoRoom()) {
+            return;
+        }
         closeInUse();
-        leaveEmptyLog();
+        leaveEmptyLog(isKept);
     }
 
-    /** SQLite removes the log, and on a filesystem that is full by the next start there may be no inode left for a new one (xfs). */
-    private void leaveEmptyLog() {
+    /**
+     * SQLite removes the log, and on a filesystem that is full by then or by the next start nothing may make a new one: xfs has no inode left, or no
+     * room to give out one that is free. A second name takes none, but on an xfs without any block: then the file stays open to the
+     * end of the process too.
+     */
+    private boolean keepLog() {
         try {
-            createForOwnerOnly(log);
-        } catch (MetadataException _) {
-            // The next start tries it as well, and says why it can't.
+            Files.deleteIfExists(keptLog());
+            Files.createLink(keptLog(), log);
+            return true;
+        } catch (IOException _) {
+            return false;
+        }
+    }
+
+    private boolean hasNoRoom() {
+        try {
+            return Files.getFileStore(file).getUnallocatedSpace() < ROOM_FOR_A_FILE_BYTES;
+        } catch (IOException _) {
+            return false;
+        }
+    }
+
+    private Path keptLog() {
+        return log.resolveSibling(log.getFileName() + ".kept");
+    }
+
+    /** Once SQLite has removed the log, what was in it is in the database; else it stays as it is. */
+    private void leaveEmptyLog(boolean isKept) {
+        try {
+            if (Files.exists(log)) {
+                Files.deleteIfExists(keptLog());
+            } else if (isKept) {
+                FileChannel.open(keptLog(), StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING)
+                        .close();
+                Files.move(keptLog(), log, StandardCopyOption.ATOMIC_MOVE);
+            } else {
+                createForOwnerOnly(log);
+            }
+        } catch (IOException | MetadataException _) {
+            // The next start tries to make one as well, and says why it can't.
         }
     }
 

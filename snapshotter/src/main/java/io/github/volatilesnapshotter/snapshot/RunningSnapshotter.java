@@ -280,7 +280,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         WatchedSuperblock.Past past = superblock.past();
         // Before a new sentinel stands, which would tell the next start, should this one be killed, that all was well.
         if (!recovery.judge(past)) {
-            throw new StartException("what can't be trusted any more could not be recorded in " + layout.database());
+            throw new StartException(
+                    "what can't be trusted any more could not be recorded in " + layout.database()
+                            + ": see the log; if its filesystem is full, delete something in the upper (snapshots/ID/fs) of a container that is stopped");
         }
         var _ = superblock.start();
         var _ = inquiry.lookAtOverlays();

@@ -81,6 +81,21 @@ class ServeTest {
         }
     }
 
+    @Test
+    void everything_that_the_start_up_cache_is_trained_with_is_answered_as_wanted_and_nothing_is_left()
+            throws Exception {
+        serve();
+        await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(socket()));
+
+        Training.main(new String[] {socket().toString()});
+
+        try (SocketClient client = new SocketClient(socket())) {
+            client.list()
+                    .forEachRemaining(answer -> assertThat(answer.getInfoList()).isEmpty());
+        }
+        assertThat(directory.resolve("root/snapshots")).isEmptyDirectory();
+    }
+
     private Path socket() {
         return directory.resolve("state/s");
     }
