@@ -55,7 +55,7 @@ final class RecordsCommands {
                         "recovery",
                         List.of(),
                         List.of(ConfigFlags.FILE, ROOT),
-                        "Show what the last start found and did.",
+                        "Show what the last start that was not refused has\nfound and done.",
                         reportDetails(),
                         (flags, _) -> recovery(rootOf(flags))));
     }

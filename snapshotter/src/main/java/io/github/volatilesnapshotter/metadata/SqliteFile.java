@@ -6,7 +6,6 @@ import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
@@ -38,9 +37,6 @@ final class SqliteFile implements AutoCloseable {
 
     /** How long SQLite waits for another program that has the file locked, for example an operator's sqlite3. */
     private static final int OTHER_PROGRAM_TIMEOUT_MILLIS = 5_000;
-
-    /** More than any filesystem takes for a new file: its inode, perhaps with others, and the directory's entry. */
-    private static final long ROOM_FOR_A_FILE_BYTES = 1 << 20;
 
     /**
      * A transaction on one record touches a page of the table and one of each index. Pages of 1 KiB hold them well, and make the
@@ -449,7 +445,7 @@ final class SqliteFile implements AutoCloseable {
 
     /**
      * Carries the log over: the file is whole without it, and an empty one is left. Doing it again does nothing. If that can't be said in the
-     * file it stays open to the end of the process, and with its log.
+     * file, or there would be no log any more, it stays open to the end of the process, and with its log.
      */
     @Override
     public void close() throws MetadataException {
@@ -461,56 +457,12 @@ final class SqliteFile implements AutoCloseable {
         } catch (SQLException e) {
             throw failure("close", e);
         }
-        boolean isKept = keepLog();
-        if (!isKept && hasNoRoom()) {
+        KeptLog kept = new KeptLog(log);
+        if (kept.canBeLost()) {
             return;
         }
         closeInUse();
-        leaveEmptyLog(isKept);
-    }
-
-    /**
-     * SQLite removes the log, and on a filesystem that is full by then or by the next start nothing may make a new one: xfs has no inode left, or no
-     * room to give out one that is free. A second name takes none, but on an xfs without any block: then the file stays open to the
-     * end of the process too.
-     */
-    private boolean keepLog() {
-        try {
-            Files.deleteIfExists(keptLog());
-            Files.createLink(keptLog(), log);
-            return true;
-        } catch (IOException _) {
-            return false;
-        }
-    }
-
-    private boolean hasNoRoom() {
-        try {
-            return Files.getFileStore(file).getUnallocatedSpace() < ROOM_FOR_A_FILE_BYTES;
-        } catch (IOException _) {
-            return false;
-        }
-    }
-
-    private Path keptLog() {
-        return log.resolveSibling(log.getFileName() + ".kept");
-    }
-
-    /** Once SQLite has removed the log, what was in it is in the database; else it stays as it is. */
-    private void leaveEmptyLog(boolean isKept) {
-        try {
-            if (Files.exists(log)) {
-                Files.deleteIfExists(keptLog());
-            } else if (isKept) {
-                FileChannel.open(keptLog(), StandardOpenOption.WRITE, StandardOpenOption.TRUNCATE_EXISTING)
-                        .close();
-                Files.move(keptLog(), log, StandardCopyOption.ATOMIC_MOVE);
-            } else {
-                createForOwnerOnly(log);
-            }
-        } catch (IOException | MetadataException _) {
-            // The next start tries to make one as well, and says why it can't.
-        }
+        kept.leaveEmpty();
     }
 
     private boolean isClosed() throws MetadataException {

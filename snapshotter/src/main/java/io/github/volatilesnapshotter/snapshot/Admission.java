@@ -1,6 +1,7 @@
 package io.github.volatilesnapshotter.snapshot;
 
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.metadata.MetadataException;
 import io.github.volatilesnapshotter.metadata.Role;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
@@ -61,7 +62,12 @@ final class Admission {
 
     /** A call failed in a way that a write probe may explain. */
     void suspect(Errno errno) {
-        if (errno.is(Errno.EIO) || errno.is(Errno.EROFS) || errno.is(Errno.ESHUTDOWN) || errno.is(Errno.EUCLEAN)) {
+        superblock.suspect(errno);
+    }
+
+    /** The records, which lie on the same filesystem, could not be written. */
+    void suspect(MetadataException failure) {
+        if (failure.reason() == MetadataException.Reason.FAILED) {
             superblock.suspect();
         }
     }

@@ -7,6 +7,7 @@ import java.time.Instant;
 /**
  * A snapshot that was poisoned a moment ago.
  *
- * @param recordedAt when its record was written, or could not be
+ * @param isRecorded false if that was tried and could not be done: the poison holds in memory
+ * @param at when that was known
  */
-record Condemned(SnapshotRecord snapshot, Poison poison, Instant recordedAt) {}
+record Condemned(SnapshotRecord snapshot, Poison poison, boolean isRecorded, Instant at) {}

@@ -28,7 +28,7 @@ import java.util.function.Supplier;
  * Has the layers that are being unpacked written back while that goes on, so that their Commit finds little left to do: containerd calls
  * it within its one metadata transaction.
  *
- * <p>One thread, at idle priority. At each turn it looks through the uppers of the active snapshots that are being unpacked, and begins the
+ * <p>One thread, of the lowest niceness. At each turn it looks through the uppers of the active snapshots that are being unpacked, and begins the
  * writeback of the files that were changed since its last look; it waits for none, and asks nobody whether it succeeded: an error shows in
  * the superblock's state as any other does, and nothing of it is consumed. What a turn may look at is bounded in entries and time, and
  * divided among the snapshots evenly; an upper that is not finished is gone on with at the next turn. One in which a whole look finds nothing

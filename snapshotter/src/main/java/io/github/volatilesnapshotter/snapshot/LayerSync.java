@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static java.lang.System.Logger.Level.DEBUG;
 import static java.lang.System.Logger.Level.INFO;
+import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
 import io.github.volatilesnapshotter.linux.Errno;
@@ -311,12 +312,22 @@ final class LayerSync implements AutoCloseable {
             running.remove(id, sync);
             return usage;
         } catch (TimeoutException e) {
+            // A disk that is merely slow passes the probe.
+            superblock.suspect();
+            LOG.log(
+                    WARNING,
+                    "a sync for a commit takes longer than its deadline",
+                    "id",
+                    id,
+                    "timeout_millis",
+                    timeoutMillis);
             TimeoutException timeout = new TimeoutException("writing it back takes more than " + timeoutMillis + " ms");
             timeout.initCause(e);
             throw timeout;
         } catch (ExecutionException e) {
             running.remove(id, sync);
             if (e.getCause() instanceof SyscallException failed) {
+                superblock.suspect(failed.errno());
                 throw failed;
             }
             if (e.getCause() instanceof SuperblockUnavailableException unavailable) {

@@ -127,7 +127,7 @@ final class OverlaySnapshotter implements Snapshotter {
                 throw e;
             }
         } catch (MetadataException e) {
-            throw Failures.of(key, e);
+            throw failed(key, e);
         } catch (SyscallException e) {
             admission.suspect(e.errno());
             if (e.errno().is(Errno.ENOENT)) {
@@ -139,6 +139,11 @@ final class OverlaySnapshotter implements Snapshotter {
         } catch (SuperblockUnavailableException e) {
             throw Failures.of(key, e);
         }
+    }
+
+    private SnapshotException failed(String key, MetadataException failure) {
+        admission.suspect(failure);
+        return Failures.of(key, failure);
     }
 
     /** The caller is the only one that changes the key; nobody is let in while every change would wait for a disk that hangs. */
@@ -170,7 +175,7 @@ final class OverlaySnapshotter implements Snapshotter {
             insert(snapshot, rule);
             return mounts.of(snapshot, parents);
         } catch (MetadataException e) {
-            throw Failures.of(key, e);
+            throw failed(key, e);
         }
     }
 
@@ -226,12 +231,13 @@ final class OverlaySnapshotter implements Snapshotter {
     }
 
     /** A client would write into whatever is seen in the overlay's place, and nobody would ever see that again. */
-    private static void refuseMisplaced(String key, VolatileOverlay overlay) throws SnapshotException {
+    private void refuseMisplaced(String key, VolatileOverlay overlay) throws SnapshotException {
         try {
             if (overlay.isInPlace()) {
                 return;
             }
         } catch (SyscallException e) {
+            admission.suspect(e.errno());
             throw Failures.of(key, e);
         }
         String message = "snapshot " + key + ": its overlay is not what is mounted at " + overlay.mountPoint() + ": "
@@ -250,7 +256,7 @@ final class OverlaySnapshotter implements Snapshotter {
         try (KeyLocks.Held _ = beginChange(key)) {
             committer.commit(new CommitRule(name, key, parent), labels, cancellation);
         } catch (MetadataException e) {
-            throw Failures.of(key, e);
+            throw failed(key, e);
         } finally {
             metrics.commitTook(System.nanoTime() - begunNanos);
         }
@@ -262,7 +268,7 @@ final class OverlaySnapshotter implements Snapshotter {
         try (KeyLocks.Held _ = beginChange(key)) {
             remover.remove(reads.find(key));
         } catch (MetadataException e) {
-            throw e.isDiskFull() ? Failures.noRoomToRemove(key, e) : Failures.of(key, e);
+            throw e.isDiskFull() ? Failures.noRoomToRemove(key, e) : failed(key, e);
         }
     }
 
@@ -294,7 +300,7 @@ final class OverlaySnapshotter implements Snapshotter {
             CrashPoint.UPDATE_RECORDED.reached();
             return reads.info(changed);
         } catch (MetadataException e) {
-            throw Failures.of(key, e);
+            throw failed(key, e);
         }
     }
 

@@ -100,8 +100,8 @@ final class PoisonReports implements AutoCloseable {
                 poison.device(),
                 "errno",
                 poison.errno(),
-                "recorded_at",
-                condemned.recordedAt());
+                condemned.isRecorded() ? "recorded_at" : "not_recorded_at",
+                condemned.at());
     }
 
     private static Poisoning poisoning(SnapshotRecord snapshot, Poison poison) {

@@ -233,7 +233,7 @@ final class Poisoner implements AutoCloseable {
             }
             unrecorded.told(id);
             snapshot.filter(found -> isRecorded ? isRecordOf(poison, found.poison()) : canBePoisoned(found))
-                    .ifPresent(found -> toTell.add(new Condemned(found, poison, now)));
+                    .ifPresent(found -> toTell.add(new Condemned(found, poison, isRecorded, now)));
         });
         return isRecorded;
     }

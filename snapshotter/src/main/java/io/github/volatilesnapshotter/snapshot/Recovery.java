@@ -293,7 +293,12 @@ final class Recovery {
                 uppers.reattach(id, elsewhere);
                 report.add(Outcome.REATTACHED, id, snapshot.key(), "from " + elsewhere);
             } else if (past != Past.CLEAN) {
-                condemn(snapshot, PoisonReason.UNVERIFIABLE, "nothing has watched its filesystem all the time");
+                condemn(
+                        snapshot,
+                        PoisonReason.UNVERIFIABLE,
+                        past == Past.ERROR
+                                ? "its filesystem has had a writeback error while no daemon watched it"
+                                : "nothing has watched its filesystem all the time");
             } else if (!resumeWatched(snapshot)) {
                 condemn(snapshot, PoisonReason.UNVERIFIABLE, "a writeback error came while the daemon started");
             }

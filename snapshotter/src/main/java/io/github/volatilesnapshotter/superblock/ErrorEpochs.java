@@ -121,10 +121,10 @@ final class ErrorEpochs implements AutoCloseable {
     /**
      * Adopts the sentinel of an earlier daemon if there is one, and changes nothing.
      *
-     * @return whether one stands and is clean
+     * @return the error that it reports, if any; nothing at all if none stands
      */
-    boolean adopt() throws SyscallException {
-        return sentinel.adopt() && sentinel.error().isEmpty();
+    Optional<Optional<Errno>> adopt() throws SyscallException {
+        return sentinel.adopt() ? Optional.of(sentinel.error()) : Optional.empty();
     }
 
     /**

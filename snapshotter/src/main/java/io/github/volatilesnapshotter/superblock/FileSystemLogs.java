@@ -96,12 +96,14 @@ public final class FileSystemLogs {
 
     private static void commitSome(Path file) throws SyscallException {
         try (Fd end = Fd.openEmptied(file)) {
-            for (int commit = 0; commit < TRIED_COMMITS; commit++) {
-                end.write(new byte[] {'\n'});
-                Sync.fsync(end);
+            try {
+                for (int commit = 0; commit < TRIED_COMMITS; commit++) {
+                    end.write(new byte[] {'\n'});
+                    Sync.fsync(end);
+                }
+            } finally {
+                Entries.unlink(file);
             }
-        } finally {
-            Entries.unlink(file);
         }
     }
 

@@ -130,7 +130,9 @@ public final class WatchedSuperblock implements AutoCloseable {
     public enum Past {
         /** A sentinel stood all the time and is clean: no writeback error since the last daemon looked. */
         CLEAN,
-        /** A sentinel stood and reports an error, or there was none: nothing mounted without a sample of its own can be trusted. */
+        /** A sentinel stood and reports an error: nothing mounted without a sample of its own can be trusted. */
+        ERROR,
+        /** No sentinel stood: the same. */
         UNKNOWN
     }
 
@@ -139,7 +141,8 @@ public final class WatchedSuperblock implements AutoCloseable {
      * after which a new sentinel may stand that knows of nothing.
      */
     public Past past() throws SyscallException {
-        return epochs.adopt() ? Past.CLEAN : Past.UNKNOWN;
+        Optional<Optional<Errno>> said = epochs.adopt();
+        return said.isEmpty() ? Past.UNKNOWN : said.get().isEmpty() ? Past.CLEAN : Past.ERROR;
     }
 
     /**
@@ -221,6 +224,13 @@ public final class WatchedSuperblock implements AutoCloseable {
     /** Something on the superblock failed in a way that the write probe explains: it is asked at once. */
     public void suspect() {
         probe.request();
+    }
+
+    /** As {@link #suspect()}, if a call that failed so may have met a filesystem or disk in trouble. */
+    public void suspect(Errno errno) {
+        if (errno.is(Errno.EIO) || errno.is(Errno.EROFS) || errno.is(Errno.ESHUTDOWN) || errno.is(Errno.EUCLEAN)) {
+            suspect();
+        }
     }
 
     /** Waits, where an error stands in the way, for the attempt to clear it: at most {@value #EPOCH_WAIT_MILLIS} ms. */

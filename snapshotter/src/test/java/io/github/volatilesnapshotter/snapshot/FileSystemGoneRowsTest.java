@@ -180,7 +180,7 @@ class FileSystemGoneRowsTest {
     }
 
     /** FS_IOC_SHUTDOWN, without writing the log. */
-    private static void shutDown(Disk disk) throws IOException {
+    static void shutDown(Disk disk) throws IOException {
         Command.run("xfs_io", "-x", "-c", "shutdown", disk.root().toString());
     }
 

@@ -228,6 +228,19 @@ class PoisonTest {
                     .untilAsserted(() -> assertThat(fixture.poisonings)
                             .extracting(Poisoning::clientKey)
                             .contains("container"));
+            refused(
+                    Category.FAILED_PRECONDITION,
+                    "is poisoned: writeback-error (",
+                    () -> fixture.snapshotter().mounts("default/1/container"));
+            refused(
+                    Category.FAILED_PRECONDITION,
+                    "is poisoned: unverifiable on " + fixture.device(),
+                    () -> fixture.snapshotter().commit("layer", "extract-1", "", Map.of(), () -> false));
+            await().atMost(BOUND)
+                    .untilAsserted(() -> assertThat(Files.readString(
+                                    RecoveryReports.newest(fixture.layout().root())
+                                            .orElseThrow()))
+                            .contains("its filesystem has had a writeback error while no daemon watched it"));
             container(fixture, "default/2/after");
             assertThat(isPoisoned(fixture, "default/2/after")).isFalse();
             assertThat(observer.error()).isPresent();

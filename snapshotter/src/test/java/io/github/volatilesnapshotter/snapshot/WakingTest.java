@@ -18,9 +18,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /** What wakes a watch whose own turn would come in an hour. */
@@ -92,6 +94,43 @@ class WakingTest {
             await().atMost(SOON).until(() -> scene.fixture.superblock() == State.FAILED);
             await().atMost(SOON)
                     .until(() -> scene.fixture.poisonedNanos.keySet().containsAll(List.of(CONTAINER, LAYER)));
+        }
+    }
+
+    interface Call {
+        void on(Snapshotter snapshotter) throws SnapshotException;
+    }
+
+    enum Calls implements Call {
+        MOUNTS {
+            @Override
+            public void on(Snapshotter snapshotter) throws SnapshotException {
+                var _ = snapshotter.mounts(CONTAINER);
+            }
+        },
+        COMMIT {
+            @Override
+            public void on(Snapshotter snapshotter) throws SnapshotException {
+                snapshotter.commit("default/3/layer", LAYER, "", Map.of(), () -> false);
+            }
+        },
+        UPDATE {
+            @Override
+            public void on(Snapshotter snapshotter) throws SnapshotException {
+                var _ = snapshotter.update(CONTAINER, Map.of("label", "value"), List.of());
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"XFS, MOUNTS", "XFS, COMMIT", "XFS, UPDATE", "EXT4, COMMIT", "EXT4, UPDATE"})
+    void a_call_that_fails_has_the_filesystem_looked_at(Disk.FileSystem fileSystem, Calls call) throws Exception {
+        try (FailureScene<FuseDisk> scene = scene(fileSystem, new WatchSettings(HOUR_MILLIS, HOUR_MILLIS, 10_000))) {
+            FileSystemGoneRowsTest.shutDown(scene.disk);
+
+            assertThatThrownBy(() -> call.on(scene.snapshotter())).isInstanceOf(SnapshotException.class);
+
+            await().atMost(SOON).until(() -> scene.fixture.superblock() == State.FAILED);
         }
     }
 
