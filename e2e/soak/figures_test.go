@@ -114,6 +114,9 @@ func (s *soak) report(before, after []float64) {
 	if c.committed.Load() == 0 || c.episodes.Load() == 0 || (c.poisoned.Load() == 0 && *cycles >= 1_000) {
 		s.t.Error("the load was not what it should be")
 	}
+	if s.t.Failed() {
+		s.logLeft()
+	}
 }
 
 func (s *soak) process(name string) string {
@@ -226,4 +229,15 @@ func (s *soak) resident() (float64, error) {
 		}
 	}
 	return 0, fmt.Errorf("no VmRSS in %q", status)
+}
+
+// logLeft names the snapshots that are there.
+func (s *soak) logLeft() {
+	err := s.client.Walk(context.Background(), func(_ context.Context, info snapshots.Info) error {
+		s.t.Logf("left: %s, %s, %v", info.Name, info.Kind, info.Labels)
+		return nil
+	})
+	if err != nil {
+		s.t.Error(err)
+	}
 }

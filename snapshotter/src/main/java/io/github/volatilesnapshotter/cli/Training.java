@@ -43,9 +43,13 @@ public final class Training {
      */
     public static void main(String[] arguments) throws Exception {
         try (SocketClient client = new SocketClient(Path.of(arguments[0]))) {
-            for (int turn = 0; turn < TURNS; turn++) {
-                new Training(client.snapshots()).takeTurn();
-            }
+            train(client, TURNS);
+        }
+    }
+
+    static void train(SocketClient client, int turns) {
+        for (int turn = 0; turn < turns; turn++) {
+            new Training(client.snapshots()).takeTurn();
         }
     }
 

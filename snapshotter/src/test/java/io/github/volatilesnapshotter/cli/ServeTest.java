@@ -87,13 +87,16 @@ class ServeTest {
         serve();
         await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(socket()));
 
-        Training.main(new String[] {socket().toString()});
-
         try (SocketClient client = new SocketClient(socket())) {
+            Training.train(client, 2);
+
             client.list()
                     .forEachRemaining(answer -> assertThat(answer.getInfoList()).isEmpty());
         }
         assertThat(directory.resolve("root/snapshots")).isEmptyDirectory();
+        // A killed one would leave its instance of the trace.
+        process.destroy();
+        assertThat(exitCode()).isZero();
     }
 
     private Path socket() {
