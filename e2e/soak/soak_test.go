@@ -4,7 +4,6 @@ package soak
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -36,9 +35,7 @@ var (
 const (
 	waitBound = time.Minute
 	base      = "soak/0/base"
-	// Of a Prepare whose client does not wait for the answer; the number before it is the snapshot's own.
-	givenUpKey = "given-up"
-	poisoned   = "containerd.io/snapshot/volatile.poisoned"
+	poisoned  = "containerd.io/snapshot/volatile.poisoned"
 )
 
 func TestMain(m *testing.M) {
@@ -141,29 +138,9 @@ func (s *soak) run(count, failures int) {
 		s.loseWrites()
 	}
 	<-ended
-	if err := s.removeGivenUp(); err != nil {
-		s.t.Error(err)
-	}
 	if s.t.Failed() {
 		s.t.FailNow()
 	}
-}
-
-// removeGivenUp does what containerd's garbage collection does with snapshots that it does not know: a Prepare that was given up may
-// begin after the Remove that should have found it.
-func (s *soak) removeGivenUp() error {
-	var late []string
-	err := s.client.Walk(context.Background(), func(_ context.Context, info snapshots.Info) error {
-		if strings.HasSuffix(info.Name, "/"+givenUpKey) {
-			late = append(late, info.Name)
-		}
-		return nil
-	})
-	for _, key := range late {
-		s.t.Logf("%s was prepared after it was given up and removed", key)
-		err = errors.Join(err, s.remove(s.client, key, nil))
-	}
-	return err
 }
 
 // worker is one worker, with a new connection now and then.
@@ -307,7 +284,7 @@ func writeLayer(mounts []mount.Mount, content string) error {
 // givenUp is a Prepare whose client does not wait for the answer.
 func (s *soak) givenUp(random *rand.Rand, client snapshots.Snapshotter) error {
 	s.counted.givenUp.Add(1)
-	key := s.key(givenUpKey)
+	key := s.key("given-up")
 	err := s.step(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(random.IntN(2_000))*time.Microsecond)
 		defer cancel()

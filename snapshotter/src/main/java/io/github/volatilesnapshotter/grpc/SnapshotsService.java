@@ -48,9 +48,9 @@ final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
                 Rpc.PREPARE,
                 request.getKey(),
                 answer,
-                _ -> PrepareSnapshotResponse.newBuilder()
-                        .addAllMounts(WireFormat.mounts(
-                                snapshotter.prepare(request.getKey(), request.getParent(), request.getLabelsMap())))
+                cancellation -> PrepareSnapshotResponse.newBuilder()
+                        .addAllMounts(WireFormat.mounts(snapshotter.prepare(
+                                request.getKey(), request.getParent(), request.getLabelsMap(), cancellation)))
                         .build());
     }
 
@@ -60,9 +60,9 @@ final class SnapshotsService extends SnapshotsGrpc.SnapshotsImplBase {
                 Rpc.VIEW,
                 request.getKey(),
                 answer,
-                _ -> ViewSnapshotResponse.newBuilder()
-                        .addAllMounts(WireFormat.mounts(
-                                snapshotter.view(request.getKey(), request.getParent(), request.getLabelsMap())))
+                cancellation -> ViewSnapshotResponse.newBuilder()
+                        .addAllMounts(WireFormat.mounts(snapshotter.view(
+                                request.getKey(), request.getParent(), request.getLabelsMap(), cancellation)))
                         .build());
     }
 

@@ -90,12 +90,14 @@ final class OverlaySnapshotter implements Snapshotter {
     }
 
     @Override
-    public List<Mount> prepare(String key, String parent, Map<String, String> labels) throws SnapshotException {
+    public List<Mount> prepare(String key, String parent, Map<String, String> labels, Cancellation cancellation)
+            throws SnapshotException {
         Requests.checkKey("key", key);
         Requests.checkLabels(labels);
         PrepareRule rule = new PrepareRule(key, parent);
         try (KeyLocks.Held _ = beginChange(key);
                 OpenUppers.Room _ = openUppers.reserve(key)) {
+            refuseCancelled(key, cancellation);
             List<SnapshotRecord> parents = rule.check(store);
             if (lostLayers.among(parents).isPresent()) {
                 lostLayers.lookAndRefuse(key, parents);
@@ -141,6 +143,12 @@ final class OverlaySnapshotter implements Snapshotter {
         }
     }
 
+    private static void refuseCancelled(String key, Cancellation cancellation) throws SnapshotException {
+        if (cancellation.isCancelled()) {
+            throw new SnapshotException(Category.CANCELLED, "snapshot " + key + " is not made: nobody waits for it");
+        }
+    }
+
     private SnapshotException failed(String key, MetadataException failure) {
         admission.suspect(failure);
         return Failures.of(key, failure);
@@ -164,11 +172,13 @@ final class OverlaySnapshotter implements Snapshotter {
 
     /** A view needs no directory of its own: it shows its parents', or the empty one. */
     @Override
-    public List<Mount> view(String key, String parent, Map<String, String> labels) throws SnapshotException {
+    public List<Mount> view(String key, String parent, Map<String, String> labels, Cancellation cancellation)
+            throws SnapshotException {
         Requests.checkKey("key", key);
         Requests.checkLabels(labels);
         PrepareRule rule = new PrepareRule(key, parent);
         try (KeyLocks.Held _ = beginChange(key)) {
+            refuseCancelled(key, cancellation);
             List<SnapshotRecord> parents = rule.check(store);
             lostLayers.lookAndRefuse(key, parents);
             SnapshotRecord snapshot = newRecord(store.newId(), key, RecordKind.VIEW, parents, labels);

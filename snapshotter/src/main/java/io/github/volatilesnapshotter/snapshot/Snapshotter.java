@@ -15,11 +15,24 @@ public interface Snapshotter {
      * Makes an active snapshot. On return the record and the directories exist and, for a volatile one, its overlay is mounted.
      *
      * @param parent name of a committed snapshot, or empty
+     * @param cancellation asked when nobody else changes the key any more: a client that gave up and then removed the key finds nothing later
      */
-    List<Mount> prepare(String key, String parent, Map<String, String> labels) throws SnapshotException;
+    List<Mount> prepare(String key, String parent, Map<String, String> labels, Cancellation cancellation)
+            throws SnapshotException;
 
-    /** Makes a read-only snapshot of a committed one. */
-    List<Mount> view(String key, String parent, Map<String, String> labels) throws SnapshotException;
+    /** For a client that waits. */
+    default List<Mount> prepare(String key, String parent, Map<String, String> labels) throws SnapshotException {
+        return prepare(key, parent, labels, Cancellation.NEVER);
+    }
+
+    /** Makes a read-only snapshot of a committed one; the cancellation as for {@link #prepare}. */
+    List<Mount> view(String key, String parent, Map<String, String> labels, Cancellation cancellation)
+            throws SnapshotException;
+
+    /** For a client that waits. */
+    default List<Mount> view(String key, String parent, Map<String, String> labels) throws SnapshotException {
+        return view(key, parent, labels, Cancellation.NEVER);
+    }
 
     /** The mounts of a view or an active; idempotent. Refused for a poisoned one. */
     List<Mount> mounts(String key) throws SnapshotException;

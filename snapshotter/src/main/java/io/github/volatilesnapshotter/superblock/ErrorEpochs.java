@@ -121,10 +121,13 @@ final class ErrorEpochs implements AutoCloseable {
     /**
      * Adopts the sentinel of an earlier daemon if there is one, and changes nothing.
      *
-     * @return the error that it reports, if any; nothing at all if none stands
+     * @return what it says
      */
-    Optional<Optional<Errno>> adopt() throws SyscallException {
-        return sentinel.adopt() ? Optional.of(sentinel.error()) : Optional.empty();
+    WatchedSuperblock.Past adopt() throws SyscallException {
+        if (!sentinel.adopt()) {
+            return WatchedSuperblock.Past.UNKNOWN;
+        }
+        return sentinel.error().isEmpty() ? WatchedSuperblock.Past.CLEAN : WatchedSuperblock.Past.ERROR;
     }
 
     /**

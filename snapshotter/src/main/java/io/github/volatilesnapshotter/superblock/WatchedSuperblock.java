@@ -141,8 +141,7 @@ public final class WatchedSuperblock implements AutoCloseable {
      * after which a new sentinel may stand that knows of nothing.
      */
     public Past past() throws SyscallException {
-        Optional<Optional<Errno>> said = epochs.adopt();
-        return said.isEmpty() ? Past.UNKNOWN : said.get().isEmpty() ? Past.CLEAN : Past.ERROR;
+        return epochs.adopt();
     }
 
     /**

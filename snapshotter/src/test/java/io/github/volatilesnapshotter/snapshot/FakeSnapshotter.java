@@ -18,12 +18,14 @@ public class FakeSnapshotter implements Snapshotter {
     private final Map<String, SnapshotInfo> snapshots = new ConcurrentHashMap<>();
 
     @Override
-    public List<Mount> prepare(String key, String parent, Map<String, String> labels) throws SnapshotException {
+    public List<Mount> prepare(String key, String parent, Map<String, String> labels, Cancellation cancellation)
+            throws SnapshotException {
         return add(key, parent, Kind.ACTIVE, labels);
     }
 
     @Override
-    public List<Mount> view(String key, String parent, Map<String, String> labels) throws SnapshotException {
+    public List<Mount> view(String key, String parent, Map<String, String> labels, Cancellation cancellation)
+            throws SnapshotException {
         return add(key, parent, Kind.VIEW, labels);
     }
 

@@ -163,6 +163,18 @@ class SnapshotterRulesTest extends SnapshotterKit {
     }
 
     @Test
+    void nothing_is_made_for_a_client_that_has_given_up() throws Exception {
+        fixture.layer("base", "", "file", "from below");
+        refused(Category.CANCELLED, "active", () -> snapshotter.prepare("active", "base", Map.of(), () -> true));
+        refused(Category.CANCELLED, "view", () -> snapshotter.view("view", "base", Map.of(), () -> true));
+
+        assertThat(snapshotter.list(List.of()))
+                .toIterable()
+                .extracting(SnapshotInfo::name)
+                .containsExactly("base");
+    }
+
+    @Test
     void a_volatile_active_is_a_bind_of_an_overlay_that_is_mounted_volatile() throws Exception {
         fixture.layer("base", "", "file", "from below");
         List<Mount> mounts = snapshotter.prepare("default/9/container", "base", Map.of());
