@@ -81,7 +81,8 @@ class SnapshotsServiceTest {
     void prepare_answers_the_mounts_as_given() throws IOException {
         SnapshotsBlockingStub client = serve(new FakeSnapshotter() {
             @Override
-            public List<Mount> prepare(String key, String parent, Map<String, String> labels) {
+            public List<Mount> prepare(
+                    String key, String parent, Map<String, String> labels, Cancellation cancellation) {
                 return List.of(new Mount("overlay", "overlay", List.of(key, parent, labels.get("label"))));
             }
         });
