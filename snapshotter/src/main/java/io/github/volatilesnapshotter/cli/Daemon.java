@@ -6,6 +6,7 @@ import io.github.volatilesnapshotter.grpc.UnixSocketServer;
 import io.github.volatilesnapshotter.linux.NativeCalls;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.OpenFileLimit;
+import io.github.volatilesnapshotter.linux.UrgentThreads;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.metrics.MetricsEndpoint;
 import io.github.volatilesnapshotter.snapshot.RunningSnapshotter;
@@ -83,6 +84,9 @@ final class Daemon {
     private final CountDownLatch stopped = new CountDownLatch(1);
     private final Deque<Part> parts = new ArrayDeque<>();
     private volatile @Nullable UnixSocketServer server;
+
+    /** Those that read calls and answer what only reads: while an error is looked into and recorded, who asks should learn of it first. */
+    private final UrgentThreads reads = new UrgentThreads();
 
     /**
      * @param unmountOnStop whether a stop detaches every overlay; for tests
@@ -174,7 +178,7 @@ final class Daemon {
         Future<Metrics> metricsToCome = startBeside("metrics", Metrics::new, Metrics::close);
         EventLoopGroup eventLoops = new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory());
         started("event loops", () -> stopEventLoops(eventLoops));
-        eventLoops.execute(Niceness::goAhead);
+        eventLoops.execute(reads::enter);
         Metrics metrics = result(metricsToCome);
         metrics.queueLength("log", StandardErrorLog::waiting);
         metrics.logLinesDropped(StandardErrorLog::dropped);
@@ -190,7 +194,7 @@ final class Daemon {
         Future<RunningSnapshotter> snapshotterToCome = startBeside(
                 "snapshotter", () -> RunningSnapshotter.start(settings(), metrics, reactor), this::stopSnapshotter);
         UnixSocketServer opened = UnixSocketServer.open(
-                config.socket(), config.grpc(), config.layers(), Daemon::takePriority, metrics, eventLoops);
+                config.socket(), config.grpc(), config.layers(), this::runThread, metrics, eventLoops);
         server = opened;
         started("server", () -> opened.stop(config.grpc().stopTimeoutMillis()));
         RunningSnapshotter snapshotter = result(snapshotterToCome);
@@ -198,6 +202,7 @@ final class Daemon {
         requireStarting();
         opened.serveControl(snapshotter::copyRecords);
         opened.serve(snapshotter.snapshotter());
+        snapshotter.onError(reads::setUrgent);
         snapshotter.onState((superblock, condition) -> {
             opened.setServing(superblock.takesChanges());
             opened.diskIs(condition, superblock.answers());
@@ -279,12 +284,17 @@ final class Daemon {
         }
     }
 
-    /** Reads are asked most when everything else is busy too: at an error. */
-    private static void takePriority(boolean isOfReads) {
-        boolean _ = isOfReads ? Niceness.goAhead() : Niceness.takeShare();
+    private void runThread(boolean isOfReads, Runnable work) {
+        if (isOfReads) {
+            reads.runAsOne(work);
+        } else {
+            boolean _ = Niceness.takeShare();
+            work.run();
+        }
     }
 
-    private static void stopEventLoops(EventLoopGroup eventLoops) {
+    private void stopEventLoops(EventLoopGroup eventLoops) {
+        eventLoops.execute(reads::leave);
         eventLoops
                 .shutdownGracefully(0, EVENT_LOOPS_STOP_SECONDS, TimeUnit.SECONDS)
                 .awaitUninterruptibly(EVENT_LOOPS_STOP_SECONDS, TimeUnit.SECONDS);

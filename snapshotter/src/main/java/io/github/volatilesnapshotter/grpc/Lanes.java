@@ -85,10 +85,7 @@ final class Lanes {
         ThreadPoolExecutor executor = new ThreadPoolExecutor(
                 threads, threads, IDLE_SECONDS, TimeUnit.SECONDS, new ArrayBlockingQueue<>(queueLength), task -> {
                     Thread thread = new Thread(
-                            () -> {
-                                priority.take(lane == Lane.READ);
-                                task.run();
-                            },
+                            () -> priority.run(lane == Lane.READ, task),
                             "rpc-" + lane.word() + "-" + number.incrementAndGet());
                     thread.setDaemon(true);
                     return thread;

@@ -4,9 +4,9 @@ package io.github.volatilesnapshotter.grpc;
 @FunctionalInterface
 public interface ThreadPriority {
     /**
-     * Called first by each thread, for itself; it has inherited the priority of the event loop.
+     * Runs all that the calling thread ever does. It has inherited the priority that the event loop had at that moment.
      *
      * @param isOfReads whether it answers what reads only, waits for nothing and takes little
      */
-    void take(boolean isOfReads);
+    void run(boolean isOfReads, Runnable work);
 }

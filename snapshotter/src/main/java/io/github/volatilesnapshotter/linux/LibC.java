@@ -93,6 +93,12 @@ final class LibC {
         return (int) call(Handles.SETPRIORITY, callState, which, who, niceness);
     }
 
+    /** <a href="https://man7.org/linux/man-pages/man2/gettid.2.html">gettid(2)</a>. */
+    static int gettid(MemorySegment callState) {
+        // It looks at no register: one spares a shape.
+        return (int) call(Handles.GETTID, callState, 0);
+    }
+
     /** <a href="https://man7.org/linux/man-pages/man2/kill.2.html">kill(2)</a>. */
     static int kill(MemorySegment callState, int pid, int signal) {
         return (int) call(KillHandle.KILL, callState, pid, signal);
@@ -342,6 +348,7 @@ final class LibC {
         static final MethodHandle SYNC_FILE_RANGE = handle("sync_file_range", 4);
         static final MethodHandle FLOCK = handle("flock", 2);
         static final MethodHandle SETPRIORITY = handle("setpriority", 3);
+        static final MethodHandle GETTID = handle("gettid", 1);
         static final MethodHandle STATX = handle("statx", 5);
         static final MethodHandle STATFS = handle("statfs", 2);
         static final MethodHandle MKDIRAT = handle("mkdirat", 3);

@@ -13,22 +13,34 @@ public final class Niceness {
 
     /** From now on the calling thread gets processor time when others leave some, and a small share when they don't. */
     public static void yieldToOthers() throws SyscallException {
-        set(MOST);
+        set(CALLING_THREAD, MOST);
+    }
+
+    /** The number of the calling thread, by which another one can set its priority; another thread has it once this one has ended. */
+    static int thisThread() {
+        try (CallFrame frame = new CallFrame()) {
+            return LibC.gettid(frame.callState());
+        }
     }
 
     /**
-     * From now on the calling thread, and threads that it begins, get ten times what another one gets that is as busy, among those of the same
+     * From now on the thread, and threads that it begins, get ten times what another one gets that is as busy, among those of the same
      * control group or session (sched(7), autogroup): in a service of its own these are this process's other ones.
      *
      * @return false if it stays as it is, without CAP_SYS_NICE
      */
-    public static boolean goAhead() {
-        return isSet(LITTLE);
+    static boolean letGoAhead(int thread) {
+        return isSet(thread, LITTLE);
     }
 
-    private static boolean isSet(int niceness) {
+    /** The opposite of {@link #letGoAhead}. */
+    static boolean letTakeShare(int thread) {
+        return isSet(thread, USUAL);
+    }
+
+    private static boolean isSet(int thread, int niceness) {
         try {
-            set(niceness);
+            set(thread, niceness);
             return true;
         } catch (SyscallException e) {
             System.getLogger(Niceness.class.getName())
@@ -43,7 +55,7 @@ public final class Niceness {
      * @return false if it stays as it is
      */
     public static boolean takeShare() {
-        return isSet(USUAL);
+        return letTakeShare(CALLING_THREAD);
     }
 
     /**
@@ -53,16 +65,16 @@ public final class Niceness {
      * @throws SyscallException EACCES without CAP_SYS_NICE
      */
     public static void goFirst() throws SyscallException {
-        set(LEAST);
+        set(CALLING_THREAD, LEAST);
     }
 
-    private static void set(int niceness) throws SyscallException {
+    private static void set(int thread, int niceness) throws SyscallException {
         try (CallFrame frame = new CallFrame()) {
             frame.check(
-                    LibC.setpriority(frame.callState(), WHICH_PROCESS, CALLING_THREAD, niceness),
+                    LibC.setpriority(frame.callState(), WHICH_PROCESS, thread, niceness),
                     "setpriority",
                     "PRIO_PROCESS",
-                    CALLING_THREAD,
+                    thread,
                     niceness);
         }
     }

@@ -42,6 +42,7 @@ import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BiConsumer;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /** A snapshotter that has recovered what it found and watches its superblock: what the daemon holds while it serves. */
@@ -77,6 +78,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final OverlaySnapshotter snapshotter;
     private final Watch watch;
     private final List<BiConsumer<State, String>> stateListeners = new CopyOnWriteArrayList<>();
+    private volatile Consumer<Boolean> errorListener = _ -> {};
 
     /**
      * Checks the machine, recovers, and begins to watch.
@@ -146,6 +148,11 @@ public final class RunningSnapshotter implements AutoCloseable {
     /** What the superblock has to tell. */
     private final class SuperblockEvents implements SuperblockListener {
         @Override
+        public void begun(ErrorEpoch epoch) {
+            errorListener.accept(true);
+        }
+
+        @Override
         public boolean look(ErrorEpoch epoch) {
             return inquiry.lookAtEpoch(epoch.errno());
         }
@@ -162,6 +169,7 @@ public final class RunningSnapshotter implements AutoCloseable {
 
         @Override
         public void cleared(ErrorEpoch epoch) {
+            errorListener.accept(false);
             // The records lie on the superblock too.
             store.distrustDisk();
         }
@@ -316,6 +324,14 @@ public final class RunningSnapshotter implements AutoCloseable {
             stateListeners.add(told);
             told.accept(state, condition(state, reason));
         });
+    }
+
+    /**
+     * Who is told that a writeback error was noticed (true), before the state changes and anything is done about it, and that it is cleared
+     * (false). What clients ask in between may be about what it has hit. Must not wait.
+     */
+    public void onError(Consumer<Boolean> told) {
+        errorListener = told;
     }
 
     private String condition(State state, String reason) {

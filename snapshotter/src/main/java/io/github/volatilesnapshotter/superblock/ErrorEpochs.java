@@ -291,6 +291,7 @@ final class ErrorEpochs implements AutoCloseable {
             lock.unlock();
         }
         try {
+            tell(told -> told.begun(epoch));
             var _ = look(epoch);
             // After the overlays were asked: what the state's listeners do and log can wait.
             machine.epochBegan(errno);

@@ -4,6 +4,9 @@ import java.util.List;
 
 /** Whoever has overlays on a superblock. Called from several threads; must not mount anything on it nor wait for it. */
 public interface SuperblockListener {
+    /** An error was noticed, and nothing was done about it yet. Each epoch begins and is {@link #cleared} once, and no two overlap. */
+    void begun(ErrorEpoch epoch);
+
     /**
      * Ask every overlay on the superblock now. Called when an epoch begins, before the error is cleared, and again after: what failed
      * in between is in the overlays' samples and not in the new sentinel's.

@@ -12,6 +12,7 @@ import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import io.github.volatilesnapshotter.lab.FuseDisk;
 import io.github.volatilesnapshotter.lab.ReadOnlyTracefs;
+import io.github.volatilesnapshotter.linux.ThreadsByName;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.CommitSnapshotRequest;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.Info;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.ListSnapshotsRequest;
@@ -171,15 +172,23 @@ class SickDiskTest {
     @Test
     void health_follows_a_disk_that_fails_and_heals() throws Exception {
         start(FaultyDisk.create(Disk.FileSystem.EXT4));
+        assertThat(stat("ns/1/container").getLabelsMap()).isEmpty();
+        assertThat(ThreadsByName.niceness("rpc-read-")).containsExactly(0);
         loseAWrite("ns/1/container");
 
         await().atMost(RECOVERY).until(() -> !isServing());
+        assertThat(ThreadsByName.niceness("rpc-read-")).containsExactly(-10);
+        // Of another lane, and begun by the event loop while that goes ahead.
+        client().usage(UsageRequest.newBuilder().setKey("ns/1/container").build())
+                .get();
+        assertThat(ThreadsByName.niceness("rpc-disk-")).containsExactly(0);
         assertThat(metrics()).contains("state=\"failed\"} 1.0");
         assertThat(stat("ns/1/container").getLabelsMap()).containsKey(Labels.POISONED);
 
         disk.heal();
         await().atMost(RECOVERY).until(this::isServing);
         assertThat(metrics()).contains("state=\"healthy\"} 1.0");
+        assertThat(ThreadsByName.niceness("rpc-read-")).containsExactly(0);
         layer("later");
     }
 

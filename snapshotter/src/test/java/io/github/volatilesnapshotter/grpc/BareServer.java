@@ -16,7 +16,7 @@ final class BareServer {
                 Path.of(arguments[0]),
                 Config.defaults().grpc(),
                 Config.defaults().layers(),
-                _ -> {},
+                (_, work) -> work.run(),
                 new Metrics(),
                 new MultiThreadIoEventLoopGroup(1, EpollIoHandler.newFactory()));
         server.serve(new FakeSnapshotter());

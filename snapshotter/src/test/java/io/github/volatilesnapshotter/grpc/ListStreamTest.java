@@ -25,7 +25,7 @@ class ListStreamTest {
     private static final long NEVER_STALLS_MILLIS = 3_600_000;
 
     private final Metrics metrics = new Metrics();
-    private final Lanes lanes = new Lanes(1, 16, _ -> {}, metrics);
+    private final Lanes lanes = new Lanes(1, 16, (_, work) -> work.run(), metrics);
     private final ScheduledExecutorService timer = Executors.newSingleThreadScheduledExecutor();
     private final FakeCall call = new FakeCall();
 

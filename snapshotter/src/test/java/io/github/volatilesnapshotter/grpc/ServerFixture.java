@@ -38,7 +38,12 @@ public final class ServerFixture implements AutoCloseable {
     ServerFixture(Path directory, Snapshotter snapshotter, Config.Grpc settings) throws IOException {
         socket = directory.resolve("test.sock");
         server = UnixSocketServer.open(
-                socket, settings, new Config.Layers(Config.Layers.Sync.AUTO, 0, 1_000), _ -> {}, metrics, eventLoops);
+                socket,
+                settings,
+                new Config.Layers(Config.Layers.Sync.AUTO, 0, 1_000),
+                (_, work) -> work.run(),
+                metrics,
+                eventLoops);
         server.serve(snapshotter);
     }
 

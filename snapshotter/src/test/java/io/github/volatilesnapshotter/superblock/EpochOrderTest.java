@@ -44,6 +44,11 @@ class EpochOrderTest {
         }
 
         @Override
+        public void begun(ErrorEpoch epoch) {
+            told.add("begun");
+        }
+
+        @Override
         public boolean look(ErrorEpoch epoch) {
             told.add((isUnseen(disk) ? "asked, unseen" : "asked, seen")
                     + (isRefusing ? ", not recorded" : ", recorded"));
@@ -127,6 +132,7 @@ class EpochOrderTest {
 
                 assertThat(records.told)
                         .containsExactly(
+                                "begun",
                                 "asked, unseen, recorded", // by whoever noticed it
                                 "asked, unseen, recorded", // before it is cleared
                                 "asked, seen, recorded",
@@ -156,7 +162,8 @@ class EpochOrderTest {
 
                 assertThat(superblock.state()).as("the disk stores data").isEqualTo(State.ERRORING);
                 assertThat(isUnseen(disk)).isTrue();
-                assertThat(records.told).containsOnly("asked, unseen, not recorded", "stores data");
+                assertThat(records.told).containsOnly("begun", "asked, unseen, not recorded", "stores data");
+                assertThat(records.told).filteredOn("begun"::equals).hasSize(1);
                 assertThat(metrics.prometheusText()).contains("unseen_errors_cleared_total 0.0");
                 records.isRefusing = false;
 

@@ -41,6 +41,9 @@ class KeepComingTest {
         private volatile boolean isLosing = true;
 
         @Override
+        public void begun(ErrorEpoch epoch) {}
+
+        @Override
         public boolean look(ErrorEpoch epoch) {
             return true;
         }
