@@ -134,7 +134,7 @@ public record Config(
                 Optional.empty(),
                 new Grpc(Set.of(0), 8, 256, 90_000, 10_000),
                 new VolatileUppers(true, VolatileUppers.OnSick.DURABLE),
-                new Layers(Layers.Sync.AUTO, 100, 120_000),
+                new Layers(Layers.Sync.AUTO, 50, 120_000),
                 new Watch(1_000, 10_000, 10_000),
                 new Poison(Poison.Mode.KILL),
                 new Containerd(Optional.empty(), 10_000, 30_000),

@@ -1,17 +1,34 @@
 package io.github.volatilesnapshotter.linux;
 
 import java.nio.file.Path;
+import java.util.HashSet;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Has those regular files of a directory tree written back that were changed lately, a bounded number of steps at a time: a stat for
- * each entry, and an open for each changed file. A look goes on where the one before has ended: what was seen by that one costs nothing
- * but an open for each directory above. Between two looks nothing is held open. Not thread-safe.
+ * Has those regular files of a directory tree written back that were changed lately, a bounded number of steps at a time. A look goes on where
+ * the one before has ended: what was seen by that one costs nothing but an open for each directory above. Between two looks nothing is
+ * held open. Not thread-safe.
+ *
+ * <p>Who unpacks makes each file once, and goes on to the next: of a directory in which nothing was made or renamed lately, and no file found
+ * changed by the last look through the tree, the files are passed over, but by each {@value #LOOKS_PER_FULL_ONE}th look. So a look takes some
+ * microseconds for each directory, and a stat for each file that lies beside a changed one.
  */
 public final class ChangedFiles {
+    static final int LOOKS_PER_FULL_ONE = 10;
+
+    /** Those beyond it are left to the next full look. */
+    private static final int MOST_BUSY_DIRECTORIES = 4_096;
+
     private final Path root;
     /** Where the last look has ended; null at the begin of the tree. */
     private TreeWalk.@Nullable Place place;
+
+    /** Directories, by inode, in which the last look through the whole tree has found changed files, and the present one. */
+    private Set<Long> busyBefore = Set.of();
+
+    private Set<Long> busy = new HashSet<>();
+    private int wholeLooks;
 
     public ChangedFiles(Path root) {
         this.root = root;
@@ -33,8 +50,9 @@ public final class ChangedFiles {
     }
 
     /**
-     * Begins to write back what was changed and waits for none of it, but for room in the device's queue. What is not found because
-     * directories are moved meanwhile is left to whoever syncs the tree. Goes on by one step at least, and begins anew after a failure.
+     * Begins to write back what was changed and waits for none of it, but for room in the device's queue. What is not found, because it is passed
+     * over or directories are moved meanwhile, is left to whoever syncs the tree. Goes on by one step at least, and begins anew after a
+     * failure.
      *
      * @param sinceNanos files whose ctime is older are left alone; nanoseconds since 1970
      * @param mostEntries after which the look ends
@@ -43,7 +61,7 @@ public final class ChangedFiles {
     public Look startWriteback(long sinceNanos, long mostEntries, long deadlineNanos) throws SyscallException {
         TreeWalk.Place from = place;
         place = null;
-        Visit visit = new Visit(sinceNanos);
+        Visit visit = new Visit(sinceNanos, wholeLooks % LOOKS_PER_FULL_ONE == 0);
         try (DetachedView view = DetachedView.of(root)) {
             place = TreeWalk.walkOn(
                     view.directory(),
@@ -51,32 +69,56 @@ public final class ChangedFiles {
                     visit,
                     () -> visit.entries >= mostEntries || System.nanoTime() - deadlineNanos > 0);
         }
+        if (place == null) {
+            wholeLooks++;
+            busyBefore = busy;
+            busy = new HashSet<>();
+        }
         return new Look(visit.entries, place == null, visit.files, visit.bytes);
     }
 
-    private static final class Visit implements TreeWalk.Visitor {
+    /** As {@link #startWriteback(long, long, long)}, without a bound, and of all files. */
+    public void startWriteback(long sinceNanos) throws SyscallException {
+        var _ = startWriteback(sinceNanos, Long.MAX_VALUE, System.nanoTime() + Long.MAX_VALUE / 2);
+    }
+
+    private final class Visit implements TreeWalk.Visitor {
         private final long sinceNanos;
+        private final boolean isFull;
         private long entries;
         private long files;
         private long bytes;
 
-        Visit(long sinceNanos) {
+        Visit(long sinceNanos, boolean isFull) {
             this.sinceNanos = sinceNanos;
+            this.isFull = isFull;
         }
 
         @Override
         public boolean visit(Fd directory, TreeWalk.Entry entry) throws SyscallException {
             entries++;
-            if (entry.mayBeRegularFile()) {
-                lookAt(directory, entry.name());
+            if (entry.mayBeRegularFile() && mayHaveChangedFiles(entry.directory())) {
+                lookAt(directory, entry);
             }
             return entry.mayBeDirectory();
         }
 
-        private void lookAt(Fd directory, CString name) throws SyscallException {
+        private boolean mayHaveChangedFiles(Stat directory) {
+            return isFull || directory.changedNanos() >= sinceNanos || busyBefore.contains(directory.inode());
+        }
+
+        private void lookAt(Fd directory, TreeWalk.Entry entry) throws SyscallException {
+            CString name = entry.name();
             try {
                 Stat stat = SystemCalls.statx(directory, name);
-                if (stat.isRegularFile() && stat.sizeBytes() > 0 && stat.changedNanos() >= sinceNanos) {
+                if (!stat.isRegularFile() || stat.changedNanos() < sinceNanos) {
+                    return;
+                }
+                if (busy.size() < MOST_BUSY_DIRECTORIES) {
+                    // Also for one that is still empty.
+                    busy.add(entry.directory().inode());
+                }
+                if (stat.sizeBytes() > 0) {
                     try (Fd file = SystemCalls.openat(directory, name, RegularFiles.OPEN_FLAGS)) {
                         Sync.startWriteback(file);
                     }

@@ -190,8 +190,9 @@ final class TreeWalk {
      *
      * @param type as the directory gives it, which on some filesystems it does not
      * @param inode as the directory gives it; at a mount point that of the directory below the mount
+     * @param directory that it is in, as it was when the walk entered it
      */
-    record Entry(CString name, byte type, long inode) {
+    record Entry(CString name, byte type, long inode, Stat directory) {
         private static final byte UNKNOWN = 0;
         private static final byte DIRECTORY = 4;
         private static final byte REGULAR_FILE = 8;
@@ -250,7 +251,8 @@ final class TreeWalk {
                 Entry entry = new Entry(
                         CString.read(batch, offset + NAME_OFFSET),
                         batch.get(JAVA_BYTE, offset + TYPE_OFFSET),
-                        batch.get(JAVA_LONG, offset));
+                        batch.get(JAVA_LONG, offset),
+                        stat);
                 position = batch.get(JAVA_LONG, offset + POSITION_OFFSET);
                 offset += Short.toUnsignedInt(batch.get(JAVA_SHORT, offset + LENGTH_OFFSET));
                 if (entry.name().isSelfOrParent()) {

@@ -8,7 +8,6 @@ import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Niceness;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metrics.Metrics;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -60,6 +59,7 @@ final class EarlyWriteback implements AutoCloseable {
 
     private final Layout layout;
     private final Supplier<List<Long>> unpacked;
+    private final BegunWriteback begun;
     private final LongPredicate isSynced;
     private final BooleanSupplier isHealthy;
     private final long intervalNanos;
@@ -80,6 +80,7 @@ final class EarlyWriteback implements AutoCloseable {
      * Does not start the thread.
      *
      * @param unpacked ids of the active snapshots that are being unpacked, and sound
+     * @param begun told how far it has come
      * @param isSynced whether one of them is just being synced for its Commit: that may fail, and then the unpack goes on
      * @param isHealthy whether their filesystem is
      * @param intervalMillis between two turns; 0: none at all
@@ -87,12 +88,14 @@ final class EarlyWriteback implements AutoCloseable {
     EarlyWriteback(
             Layout layout,
             Supplier<List<Long>> unpacked,
+            BegunWriteback begun,
             LongPredicate isSynced,
             BooleanSupplier isHealthy,
             long intervalMillis,
             Metrics metrics) {
         this.layout = layout;
         this.unpacked = unpacked;
+        this.begun = begun;
         this.isSynced = isSynced;
         this.isHealthy = isHealthy;
         this.intervalNanos = TimeUnit.MILLISECONDS.toNanos(intervalMillis);
@@ -156,7 +159,8 @@ final class EarlyWriteback implements AutoCloseable {
     /** Forgets those that are not unpacked any more. */
     private void meet(List<Long> ids) {
         progress.keySet().retainAll(ids);
-        ids.forEach(id -> progress.computeIfAbsent(id, _ -> new Progress(layout.upper(id))));
+        begun.retain(ids);
+        ids.forEach(id -> progress.computeIfAbsent(id, _ -> new Progress(id)));
     }
 
     private long nanosToNextTurn() {
@@ -232,6 +236,7 @@ final class EarlyWriteback implements AutoCloseable {
 
     /** How far the look through one upper has come, and when it is gone on with. */
     private final class Progress {
+        private final long id;
         private final ChangedFiles files;
         /** What was changed before is written back already; since 1970. */
         private long sinceNanos;
@@ -244,8 +249,9 @@ final class EarlyWriteback implements AutoCloseable {
         private long pauseNanos = intervalNanos;
         private long dueNanos = System.nanoTime() + intervalNanos;
 
-        Progress(Path upper) {
-            files = new ChangedFiles(upper);
+        Progress(long id) {
+            this.id = id;
+            files = new ChangedFiles(layout.upper(id));
         }
 
         ChangedFiles.Look look(long mostEntries, long deadlineNanos) throws SyscallException {
@@ -260,6 +266,7 @@ final class EarlyWriteback implements AutoCloseable {
             hasFound |= look.files() > 0;
             if (look.isWhole()) {
                 sinceNanos = begunNanos;
+                begun.isThrough(id, begunNanos);
                 if (!hasFound) {
                     rest();
                 }

@@ -5,6 +5,7 @@ import static java.lang.System.Logger.Level.INFO;
 import static java.lang.System.Logger.Level.WARNING;
 
 import io.github.volatilesnapshotter.crash.CrashPoint;
+import io.github.volatilesnapshotter.linux.ChangedFiles;
 import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.RegularFiles;
@@ -50,16 +51,24 @@ final class LayerSync implements AutoCloseable {
     private final SyncChoice choice;
     private final long timeoutMillis;
     private final Usages usages;
+    private final BegunWriteback begun;
     private final Map<Long, Future<RecordedUsage>> running = new ConcurrentHashMap<>();
     private final ThreadPoolExecutor threads = threads("layer-sync-");
     /** One for each sync at most. */
     private final ThreadPoolExecutor counts = threads("layer-usage-");
 
-    LayerSync(Layout layout, WatchedSuperblock superblock, SyncChoice choice, Usages usages, long timeoutMillis) {
+    LayerSync(
+            Layout layout,
+            WatchedSuperblock superblock,
+            SyncChoice choice,
+            Usages usages,
+            BegunWriteback begun,
+            long timeoutMillis) {
         this.layout = layout;
         this.superblock = superblock;
         this.choice = choice;
         this.usages = usages;
+        this.begun = begun;
         this.timeoutMillis = timeoutMillis;
     }
 
@@ -202,12 +211,13 @@ final class LayerSync implements AutoCloseable {
     }
 
     /**
-     * Brings the layer's own content to the device, and to the log what is to be known of it. All of it is begun before any of it is
-     * waited for. On disk it is when the log is committed: here, or with the mark.
+     * Brings the layer's own content to the device, and to the log what is to be known of it. Nearly all of it is begun before any of it is
+     * waited for: what early writeback has seen to, and what is waited for one by one because it was not found. On disk it is when the log is
+     * committed: here, or with the mark.
      */
     private void writeBack(long id, FileSystemLog log) throws SyscallException {
         Path upper = layout.upper(id);
-        RegularFiles.each(upper, Sync::startWriteback);
+        new ChangedFiles(upper).startWriteback(begun.through(id));
         RegularFiles.each(upper, log::awaitContent);
         log.commit(upper);
     }

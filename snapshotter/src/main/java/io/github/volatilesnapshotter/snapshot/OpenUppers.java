@@ -9,11 +9,17 @@ import java.util.function.IntSupplier;
  * that needs one, a Commit or the watch. What a start finds is held all the same. Thread-safe.
  */
 final class OpenUppers {
-    /** For everything else: sockets, records, and the walks of Commits, which have at most some dozens open each. */
+    /** For everything else: sockets, records, and the two walks of each Commit, which have at most 64 open each. */
     private static final int HEADROOM = 1_024;
 
-    /** Of a low limit a part is kept for that. */
+    /** Of a low limit a part is kept for that... */
     private static final int HEADROOM_SHARE = 4;
+
+    /** ...but what one Commit and the daemon itself take at most. */
+    private static final int LEAST_HEADROOM = 256;
+
+    /** The daemon itself has some 75 open. */
+    private static final int OWN = 128;
 
     private final int bound;
     private final IntSupplier held;
@@ -27,7 +33,21 @@ final class OpenUppers {
 
     /** What a limit of open files leaves for uppers. */
     static int boundFor(int openFileLimit) {
-        return openFileLimit - Math.min(HEADROOM, openFileLimit / HEADROOM_SHARE);
+        return Math.max(0, openFileLimit - Math.clamp(openFileLimit / HEADROOM_SHARE, LEAST_HEADROOM, HEADROOM));
+    }
+
+    /**
+     * Whether a start can hold what it finds.
+     *
+     * @param found active snapshots
+     * @throws StartException if it can't; then nothing was changed
+     */
+    static void checkLimit(int found, int openFileLimit) throws StartException {
+        if (found > openFileLimit - OWN) {
+            throw new StartException("a file is held open for each of " + found
+                    + " active snapshots, and the limit of open files, " + openFileLimit
+                    + ", does not leave room for them: raise it (LimitNOFILE)");
+        }
     }
 
     int bound() {

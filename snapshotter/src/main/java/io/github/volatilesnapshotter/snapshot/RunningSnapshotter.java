@@ -9,6 +9,7 @@ import io.github.volatilesnapshotter.linux.Errno;
 import io.github.volatilesnapshotter.linux.Fd;
 import io.github.volatilesnapshotter.linux.Flock;
 import io.github.volatilesnapshotter.linux.KernelRelease;
+import io.github.volatilesnapshotter.linux.OpenFileLimit;
 import io.github.volatilesnapshotter.linux.OverlayMounter;
 import io.github.volatilesnapshotter.linux.SyscallException;
 import io.github.volatilesnapshotter.metadata.MetadataException;
@@ -223,7 +224,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.lostLayers = new LostLayers(store, layout);
         this.syncChoice = new SyncChoice(settings.layerSync(), superblock, uppers);
         Usages usages = new Usages(layout, settings.usageCacheMillis());
-        this.layerSync = new LayerSync(layout, superblock, syncChoice, usages, settings.commitTimeoutMillis());
+        BegunWriteback begunWriteback = new BegunWriteback();
+        this.layerSync =
+                new LayerSync(layout, superblock, syncChoice, usages, begunWriteback, settings.commitTimeoutMillis());
         this.inquiry = new Inquiry(uppers, poisoner, machine, metrics);
         this.snapshotter = new OverlaySnapshotter(
                 settings,
@@ -249,6 +252,7 @@ public final class RunningSnapshotter implements AutoCloseable {
         this.earlyWriteback = new EarlyWriteback(
                 layout,
                 this::unpacked,
+                begunWriteback,
                 layerSync::isRunning,
                 () -> superblock.state() == State.HEALTHY,
                 settings.earlyWritebackIntervalMillis(),
@@ -279,6 +283,10 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     private void recover(Layout layout) throws SyscallException, SuperblockUnavailableException, StartException {
         Instant startedAt = Instant.now();
+        // Else what could not be opened would be poisoned.
+        OpenUppers.checkLimit(
+                count(snapshot -> isHealthy(snapshot, Role.VOLATILE) || isHealthy(snapshot, Role.DURABLE)),
+                OpenFileLimit.current());
         long begunNanos = System.nanoTime();
         Recovery recovery = new Recovery(
                 layout, store, uppers, poisoner, poisonReports, trash, lostLayers, machine, remains.result());

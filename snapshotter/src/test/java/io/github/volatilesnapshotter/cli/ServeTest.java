@@ -5,6 +5,13 @@ import static org.awaitility.Awaitility.await;
 
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.CommitSnapshotRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.MountsRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.PrepareSnapshotRequest;
+import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.RemoveSnapshotRequest;
+import io.github.volatilesnapshotter.snapshot.SnapshotterSettings;
+import io.grpc.Status;
+import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.net.ServerSocket;
 import java.nio.file.Files;
@@ -23,6 +30,11 @@ import org.junit.jupiter.api.io.TempDir;
 @Tag("kernel")
 @Timeout(60)
 class ServeTest {
+    private static final int LOW_LIMIT = 400;
+
+    /** Enough for the process itself, and not for what it holds open. */
+    private static final int TOO_LOW_LIMIT = 200;
+
     @TempDir
     private Path directory;
 
@@ -99,12 +111,86 @@ class ServeTest {
         assertThat(exitCode()).isZero();
     }
 
+    /** Under a limit of the kernel's own, of which the daemon itself takes a part. */
+    @Test
+    void at_the_limit_of_open_files_a_prepare_is_unavailable_and_all_the_rest_works() throws Exception {
+        serveWithOpenFiles(LOW_LIMIT);
+        List<String> prepared = new ArrayList<>();
+        try (SocketClient client = new SocketClient(socket())) {
+            Status refusal = null;
+            while (refusal == null && prepared.size() < LOW_LIMIT) {
+                int number = prepared.size();
+                String key = "ns/" + number + (number % 2 == 0 ? "/container" : "/extract-layer") + number;
+                try {
+                    prepare(client, key);
+                    prepared.add(key);
+                } catch (StatusRuntimeException e) {
+                    refusal = e.getStatus();
+                }
+            }
+            assertThat(refusal).isNotNull();
+            assertThat(refusal.getCode()).isEqualTo(Status.Code.UNAVAILABLE);
+            assertThat(refusal.getDescription()).contains("raise LimitNOFILE");
+            assertThat(prepared).hasSize(SnapshotterSettings.mostOpenUppersFor(LOW_LIMIT));
+
+            for (String key : List.of(prepared.getFirst(), prepared.getLast())) {
+                var _ = client.snapshots()
+                        .mounts(MountsRequest.newBuilder().setKey(key).build());
+                assertThat(client.usage(key).getInodes()).isPositive();
+            }
+            var _ = client.snapshots()
+                    .commit(CommitSnapshotRequest.newBuilder()
+                            .setKey(prepared.get(1))
+                            .setName("layer")
+                            .build());
+            prepare(client, "ns/1000/container");
+            var _ = client.snapshots()
+                    .remove(RemoveSnapshotRequest.newBuilder()
+                            .setKey(prepared.get(0))
+                            .build());
+            prepare(client, "ns/1001/container");
+        }
+        process.destroy();
+        assertThat(exitCode()).as(errors()).isZero();
+
+        serve(List.of("prlimit", "--nofile=" + TOO_LOW_LIMIT + ":" + TOO_LOW_LIMIT));
+        assertThat(exitCode()).as(errors()).isEqualTo(ExitCode.FAILED);
+        assertThat(errors())
+                .contains(
+                        "for each of " + prepared.size() + " active snapshots",
+                        "open files, " + TOO_LOW_LIMIT,
+                        "LimitNOFILE");
+
+        serveWithOpenFiles(LOW_LIMIT);
+        try (SocketClient client = new SocketClient(socket())) {
+            assertThat(client.stat("ns/1001/container").getLabelsMap()).isEmpty();
+        }
+        process.destroy();
+        assertThat(exitCode()).as(errors()).isZero();
+    }
+
+    private void serveWithOpenFiles(int limit) throws Exception {
+        serve(List.of("prlimit", "--nofile=" + limit + ":" + limit));
+        await().atMost(Duration.ofSeconds(30)).until(() -> Files.exists(socket()));
+    }
+
+    private static void prepare(SocketClient client, String key) {
+        var _ = client.snapshots()
+                .prepare(PrepareSnapshotRequest.newBuilder().setKey(key).build());
+    }
+
     private Path socket() {
         return directory.resolve("state/s");
     }
 
     private void serve(String... more) throws IOException {
-        List<String> command = new ArrayList<>(List.of(
+        serve(List.of(), more);
+    }
+
+    /** @param through the command that runs it */
+    private void serve(List<String> through, String... more) throws IOException {
+        List<String> command = new ArrayList<>(through);
+        command.addAll(List.of(
                 Path.of(System.getProperty("java.home"), "bin/java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
                 "-XX:TieredStopAtLevel=1",

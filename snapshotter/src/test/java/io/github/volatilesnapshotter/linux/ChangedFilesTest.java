@@ -1,10 +1,13 @@
 package io.github.volatilesnapshotter.linux;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.awaitility.Awaitility.await;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -14,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** A bounded look through a tree for what was changed. */
 @Tag("kernel")
 class ChangedFilesTest {
+    private static final Duration BOUND = Duration.ofSeconds(10);
     private static final int FILES = 40;
     private static final int BYTES = 1_000;
     private static final long ALL = 0;
@@ -46,7 +50,7 @@ class ChangedFilesTest {
         long later = Stat.of(root.resolve("f2")).changedNanos() + TimeUnit.HOURS.toNanos(1);
         ChangedFiles files = new ChangedFiles(root);
         assertThat(files.startWriteback(later, MANY, later()).files()).isZero();
-        long last = Stat.of(root.resolve("d/e/f" + (FILES - 1))).changedNanos();
+        long last = Stat.of(root.resolve("d/e")).changedNanos();
         assertThat(files.startWriteback(last, MANY, later()).files()).isBetween(1L, (long) FILES);
     }
 
@@ -139,6 +143,75 @@ class ChangedFilesTest {
             KernelAssertions.assertNoDescriptorLeft(before);
         } while (!look.isWhole());
         assertThat(found).isEqualTo(FILES + 1);
+    }
+
+    /** Nothing is made there any more, and nobody writes: a stat for each of many files would be most of a look. */
+    @Test
+    void passes_over_the_files_of_directories_in_which_nothing_happens_but_now_and_then() throws Exception {
+        Path busy = Files.write(Files.createDirectory(root.resolve("busy")).resolve("f"), new byte[BYTES]);
+        ChangedFiles files = new ChangedFiles(root);
+        assertThat(files.startWriteback(ALL, MANY, later()).files()).isEqualTo(FILES + 1);
+
+        // All directories are older than this from now on.
+        long since = Stat.of(busy).changedNanos() + 1;
+        awaitClock(since);
+        Files.write(busy, new byte[1], StandardOpenOption.APPEND);
+        assertThat(files.startWriteback(since, MANY, later()).files())
+                .as("the last look has found it changed")
+                .isEqualTo(1);
+        assertThat(files.startWriteback(later(busy), MANY, later()).files()).isZero();
+        Files.write(busy, new byte[1], StandardOpenOption.APPEND);
+        for (int look = 3; look < ChangedFiles.LOOKS_PER_FULL_ONE; look++) {
+            assertThat(files.startWriteback(since, MANY, later()).files())
+                    .as("look %d", look)
+                    .isZero();
+        }
+        assertThat(files.startWriteback(since, MANY, later()).files())
+                .as("a full look")
+                .isEqualTo(1);
+
+        Files.createFile(busy.resolveSibling("made"));
+        assertThat(files.startWriteback(later(busy), MANY, later()).files())
+                .as("of the directory")
+                .isZero();
+        Files.write(busy, new byte[1], StandardOpenOption.APPEND);
+        assertThat(files.startWriteback(since, MANY, later()).files())
+                .as("the directory was changed")
+                .isEqualTo(1);
+    }
+
+    /** As an applier that waits for its stream leaves it. */
+    @Test
+    void goes_back_to_a_file_that_was_still_empty() throws Exception {
+        ChangedFiles files = new ChangedFiles(root);
+        assertThat(files.startWriteback(ALL, MANY, later()).isWhole()).isTrue();
+        long since = Stat.of(root.resolve("empty")).changedNanos() + 1;
+        awaitClock(since);
+        Path slow = Files.createFile(root.resolve("d/slow"));
+        assertThat(files.startWriteback(since, MANY, later()).files()).isZero();
+
+        since = Stat.of(slow).changedNanos() + 1;
+        awaitClock(since);
+        Files.write(slow, new byte[BYTES], StandardOpenOption.APPEND);
+
+        assertThat(files.startWriteback(since, MANY, later()).files()).isEqualTo(1);
+    }
+
+    private static long later(Path file) throws SyscallException {
+        return Stat.of(file).changedNanos() + TimeUnit.HOURS.toNanos(1);
+    }
+
+    /** Until what is changed gets a later ctime, which is the kernel's clock at its last tick. */
+    private void awaitClock(long sinceNanos) throws Exception {
+        Path probe = Files.createTempFile("clock", "");
+        try {
+            await().atMost(BOUND).until(() -> {
+                Files.write(probe, new byte[1]);
+                return Stat.of(probe).changedNanos() >= sinceNanos;
+            });
+        } finally {
+            Files.delete(probe);
+        }
     }
 
     private static long later() {

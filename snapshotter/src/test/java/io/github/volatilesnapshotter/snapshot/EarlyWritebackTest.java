@@ -191,8 +191,8 @@ class EarlyWritebackTest {
         Metrics metrics = new Metrics();
         boolean isShared = false;
         for (int attempt = 0; attempt < 10 && !isShared; attempt++) {
-            try (EarlyWriteback early =
-                    new EarlyWriteback(layout, () -> List.of(HUGE, SMALL), _ -> false, () -> true, 0, metrics)) {
+            try (EarlyWriteback early = new EarlyWriteback(
+                    layout, () -> List.of(HUGE, SMALL), new BegunWriteback(), _ -> false, () -> true, 0, metrics)) {
                 for (int turn = 0; turn < (isHugeFirst ? 1 : 2); turn++) {
                     Files.write(small.resolve("f" + attempt + turn), new byte[1]);
                     Map<Long, ChangedFiles.Look> looks = early.turn();

@@ -70,6 +70,9 @@ class OpenUppersTest {
     @Test
     void the_bound_leaves_room_for_the_rest() {
         assertThat(OpenUppers.boundFor(1 << 20)).isEqualTo((1 << 20) - 1_024);
+        assertThat(OpenUppers.boundFor(2_048)).isEqualTo(1_536);
         assertThat(OpenUppers.boundFor(1_024)).isEqualTo(768);
+        assertThat(OpenUppers.boundFor(512)).isEqualTo(256);
+        assertThat(OpenUppers.boundFor(200)).isZero();
     }
 }
