@@ -253,7 +253,7 @@ final class LayerSync implements AutoCloseable {
         }
         running.put(id, sync);
         try {
-            return await(id, sync, deadlineNanos);
+            return await(id, sync, deadlineNanos, "a sync for a commit takes longer than its deadline");
         } catch (TimeoutException e) {
             attempt.abandon();
             throw e;
@@ -309,13 +309,15 @@ final class LayerSync implements AutoCloseable {
     private void awaitEarlier(long id, Future<RecordedUsage> sync, long deadlineNanos)
             throws SyscallException, SuperblockUnavailableException, TimeoutException {
         try {
-            var _ = await(id, sync, deadlineNanos);
+            var _ = await(
+                    id, sync, deadlineNanos, "an earlier commit's sync still runs at the deadline of the next one");
         } catch (SnapshotException e) {
             LOG.log(DEBUG, "an earlier sync of the snapshot has ended", "id", id, "failure", e);
         }
     }
 
-    private RecordedUsage await(long id, Future<RecordedUsage> sync, long deadlineNanos)
+    /** @param late what the log says where the time is over */
+    private RecordedUsage await(long id, Future<RecordedUsage> sync, long deadlineNanos, String late)
             throws SyscallException, SuperblockUnavailableException, TimeoutException, SnapshotException {
         try {
             RecordedUsage usage = sync.get(deadlineNanos - System.nanoTime(), TimeUnit.NANOSECONDS);
@@ -324,13 +326,7 @@ final class LayerSync implements AutoCloseable {
         } catch (TimeoutException e) {
             // A disk that is merely slow passes the probe.
             superblock.suspect();
-            LOG.log(
-                    WARNING,
-                    "a sync for a commit takes longer than its deadline",
-                    "id",
-                    id,
-                    "timeout_millis",
-                    timeoutMillis);
+            LOG.log(WARNING, late, "id", id, "timeout_millis", timeoutMillis);
             TimeoutException timeout = new TimeoutException("writing it back takes more than " + timeoutMillis + " ms");
             timeout.initCause(e);
             throw timeout;

@@ -93,8 +93,8 @@ public final class WatchedSuperblock implements AutoCloseable {
         this.mounter = mounter;
         this.settings = settings;
         this.metrics = metrics;
-        Room room = new Room(device, pool);
-        metrics.fileSystemRoom(room::availableBytes, room::availableInodes);
+        FreeSpace free = new FreeSpace(device, pool);
+        metrics.fileSystemRoom(free::availableBytes, free::availableInodes);
         this.machine = new StateMachine(device, System::nanoTime, this::changed);
         this.epochs = new ErrorEpochs(
                 device,
@@ -105,7 +105,7 @@ public final class WatchedSuperblock implements AutoCloseable {
                 () -> wake.run());
         this.probe = new WriteProbe(
                 "superblock-probe-" + device,
-                new WriteAttempt(pool, () -> Ext4Errors.count(device), room),
+                new WriteAttempt(pool, () -> Ext4Errors.count(device), free),
                 () -> wake.run());
         this.names = new FailureNames(device, this::name, metrics);
     }

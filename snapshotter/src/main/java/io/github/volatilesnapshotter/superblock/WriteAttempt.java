@@ -40,27 +40,27 @@ final class WriteAttempt implements WriteProbe.Attempt {
     private final Path file;
     private final Supplier<OptionalLong> fileSystemErrors;
     private final long errorsAtStart;
-    private final Room room;
+    private final FreeSpace free;
     private long attempts;
     private Optional<Fd> opened = Optional.empty();
 
     /**
      * @param directory in which the file {@code write-probe} is made, if it is missing; nothing else writes to it
      * @param fileSystemErrors the filesystem's own count of errors in its metadata; empty where it has none
-     * @param room looked at when the filesystem has answered
+     * @param free looked at when the filesystem has answered
      */
-    WriteAttempt(Path directory, Supplier<OptionalLong> fileSystemErrors, Room room) {
+    WriteAttempt(Path directory, Supplier<OptionalLong> fileSystemErrors, FreeSpace free) {
         this.directory = directory;
         this.file = directory.resolve("write-probe");
         this.fileSystemErrors = fileSystemErrors;
         this.errorsAtStart = fileSystemErrors.get().orElse(0);
-        this.room = room;
+        this.free = free;
     }
 
     @Override
     public ProbeAnswer run() {
         ProbeAnswer answer = ask();
-        room.look();
+        free.look();
         return answer;
     }
 

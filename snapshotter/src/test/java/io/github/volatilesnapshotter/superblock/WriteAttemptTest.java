@@ -32,15 +32,15 @@ import org.junit.jupiter.params.provider.EnumSource;
 @Tag("kernel")
 class WriteAttemptTest {
     /** The attempts of one probe. */
-    private record Attempts(WriteAttempt attempt, Room room) implements AutoCloseable {
+    private record Attempts(WriteAttempt attempt, FreeSpace free) implements AutoCloseable {
         static Attempts on(Disk disk) {
             Device device = Device.parse(disk.number());
             return in(disk.root(), device, () -> Ext4Errors.count(device));
         }
 
         static Attempts in(Path directory, Device device, Supplier<OptionalLong> errors) {
-            Room room = new Room(device, directory);
-            return new Attempts(new WriteAttempt(directory, errors, room), room);
+            FreeSpace free = new FreeSpace(device, directory);
+            return new Attempts(new WriteAttempt(directory, errors, free), free);
         }
 
         /** The first has succeeded, and the file is open. */
@@ -145,11 +145,11 @@ class WriteAttemptTest {
     void a_full_filesystem_takes_changes(Disk.FileSystem fileSystem) throws Exception {
         try (FaultyDisk disk = FaultyDisk.create(fileSystem);
                 Attempts attempts = Attempts.begunOn(disk)) {
-            assertThat(attempts.room().isFull()).isFalse();
+            assertThat(attempts.free().isFull()).isFalse();
             disk.fill();
 
             assertThat(attempts.answer()).isEqualTo(new ProbeAnswer.Takes());
-            assertThat(attempts.room().isFull()).isTrue();
+            assertThat(attempts.free().isFull()).isTrue();
             try (Attempts others = Attempts.on(disk)) {
                 assertThat(others.answer()).isEqualTo(new ProbeAnswer.Takes());
             }
@@ -161,7 +161,7 @@ class WriteAttemptTest {
         Command.run("mount", "-t", "tmpfs", "-o", "nr_inodes=1", "tmpfs", directory.toString());
         try (Attempts attempts = Attempts.in(directory, Device.parse("0:99"), OptionalLong::empty)) {
             assertThat(attempts.answer()).isEqualTo(new ProbeAnswer.Takes());
-            assertThat(attempts.room().isFull()).isTrue();
+            assertThat(attempts.free().isFull()).isTrue();
             assertThat(directory).isEmptyDirectory();
         } finally {
             Command.run("umount", directory.toString());

@@ -10,11 +10,11 @@ import io.github.volatilesnapshotter.linux.SyscallException;
 import java.nio.file.Path;
 
 /**
- * What room a filesystem had when it was last looked at. A full one is healthy, but refuses whatever is new: that is logged when it
+ * What space a filesystem had left when it was last looked at. A full one is healthy, but refuses whatever is new: that is logged when it
  * begins and when it ends. Looked at by one thread, which may wait for the disk; any thread may ask.
  */
-final class Room {
-    private static final System.Logger LOG = System.getLogger(Room.class.getName());
+final class FreeSpace {
+    private static final System.Logger LOG = System.getLogger(FreeSpace.class.getName());
 
     /** Of a full one. What is left then is too little for a snapshot, or for its first file. */
     private static final long MOST_LEFT_BYTES = 1 << 20;
@@ -25,7 +25,7 @@ final class Room {
     private volatile long availableInodes;
     private volatile boolean isFull;
 
-    Room(Device device, Path pool) {
+    FreeSpace(Device device, Path pool) {
         this.device = device;
         this.pool = pool;
     }
@@ -35,7 +35,7 @@ final class Room {
         try {
             stat = FileSystemStat.of(pool);
         } catch (SyscallException e) {
-            LOG.log(DEBUG, "the filesystem's room is not known", "failure", e);
+            LOG.log(DEBUG, "the free space is not known", "failure", e);
             return;
         }
         availableBytes = stat.availableBytes();
