@@ -10,14 +10,12 @@ import org.jspecify.annotations.Nullable;
  * the one before has ended: what was seen by that one costs nothing but an open for each directory above. Between two looks nothing is
  * held open. Not thread-safe.
  *
- * <p>Who unpacks makes each file once, and goes on to the next: of a directory in which nothing was made or renamed lately, and no file found
- * changed by the last look through the tree, the files are passed over, but by each {@value #LOOKS_PER_FULL_ONE}th look. So a look takes some
- * microseconds for each directory, and a stat for each file that lies beside a changed one.
+ * <p>Who unpacks makes each file once, and goes on to the next. So a quick look passes over the files of a directory in which nothing was
+ * made or renamed lately, and no file found changed by the last look through the tree: it takes some microseconds for each directory, and
+ * a stat for each file that lies beside a changed one. A full look takes a stat for each file.
  */
 public final class ChangedFiles {
-    static final int LOOKS_PER_FULL_ONE = 10;
-
-    /** Those beyond it are left to the next full look. */
+    /** Of those beyond it, and what happens in them, only full looks know: some 200 KB of memory. */
     private static final int MOST_BUSY_DIRECTORIES = 4_096;
 
     private final Path root;
@@ -28,11 +26,18 @@ public final class ChangedFiles {
     private Set<Long> busyBefore = Set.of();
 
     private Set<Long> busy = new HashSet<>();
-    private int wholeLooks;
 
     public ChangedFiles(Path root) {
         this.root = root;
     }
+
+    /**
+     * What is looked for.
+     *
+     * @param sinceNanos files whose ctime is older are left alone; nanoseconds since 1970
+     * @param isFull whether nothing is passed over
+     */
+    public record Search(long sinceNanos, boolean isFull) {}
 
     /**
      * What one look did.
@@ -54,14 +59,14 @@ public final class ChangedFiles {
      * over or directories are moved meanwhile, is left to whoever syncs the tree. Goes on by one step at least, and begins anew after a
      * failure.
      *
-     * @param sinceNanos files whose ctime is older are left alone; nanoseconds since 1970
+     * @param search the same from the begin of the tree to its end
      * @param mostEntries after which the look ends
      * @param deadlineNanos as {@link System#nanoTime}, after which it ends too
      */
-    public Look startWriteback(long sinceNanos, long mostEntries, long deadlineNanos) throws SyscallException {
+    public Look startWriteback(Search search, long mostEntries, long deadlineNanos) throws SyscallException {
         TreeWalk.Place from = place;
         place = null;
-        Visit visit = new Visit(sinceNanos, wholeLooks % LOOKS_PER_FULL_ONE == 0);
+        Visit visit = new Visit(search);
         try (DetachedView view = DetachedView.of(root)) {
             place = TreeWalk.walkOn(
                     view.directory(),
@@ -70,28 +75,26 @@ public final class ChangedFiles {
                     () -> visit.entries >= mostEntries || System.nanoTime() - deadlineNanos > 0);
         }
         if (place == null) {
-            wholeLooks++;
             busyBefore = busy;
             busy = new HashSet<>();
         }
         return new Look(visit.entries, place == null, visit.files, visit.bytes);
     }
 
-    /** As {@link #startWriteback(long, long, long)}, without a bound, and of all files. */
-    public void startWriteback(long sinceNanos) throws SyscallException {
-        var _ = startWriteback(sinceNanos, Long.MAX_VALUE, System.nanoTime() + Long.MAX_VALUE / 2);
+    /** As {@link #startWriteback(Search, long, long)}: one full look through a tree, without a bound. */
+    public static void startWriteback(Path root, long sinceNanos) throws SyscallException {
+        var _ = new ChangedFiles(root)
+                .startWriteback(new Search(sinceNanos, true), Long.MAX_VALUE, System.nanoTime() + Long.MAX_VALUE / 2);
     }
 
     private final class Visit implements TreeWalk.Visitor {
-        private final long sinceNanos;
-        private final boolean isFull;
+        private final Search search;
         private long entries;
         private long files;
         private long bytes;
 
-        Visit(long sinceNanos, boolean isFull) {
-            this.sinceNanos = sinceNanos;
-            this.isFull = isFull;
+        Visit(Search search) {
+            this.search = search;
         }
 
         @Override
@@ -104,14 +107,16 @@ public final class ChangedFiles {
         }
 
         private boolean mayHaveChangedFiles(Stat directory) {
-            return isFull || directory.changedNanos() >= sinceNanos || busyBefore.contains(directory.inode());
+            return search.isFull()
+                    || directory.changedNanos() >= search.sinceNanos()
+                    || busyBefore.contains(directory.inode());
         }
 
         private void lookAt(Fd directory, TreeWalk.Entry entry) throws SyscallException {
             CString name = entry.name();
             try {
                 Stat stat = SystemCalls.statx(directory, name);
-                if (!stat.isRegularFile() || stat.changedNanos() < sinceNanos) {
+                if (!stat.isRegularFile() || stat.changedNanos() < search.sinceNanos()) {
                     return;
                 }
                 if (busy.size() < MOST_BUSY_DIRECTORIES) {

@@ -26,8 +26,8 @@ public final class UrgentThreads {
 
     /** Runs the work on the calling thread, which is one of them meanwhile. */
     public void runAsOne(Runnable work) {
-        enter();
         try {
+            enter();
             work.run();
         } finally {
             leave();

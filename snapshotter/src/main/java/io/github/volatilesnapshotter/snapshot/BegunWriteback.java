@@ -5,8 +5,9 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Up to when what was changed in each upper was surely found by early writeback, unless directories were moved meanwhile. It only says where little is left to
- * begin; what is to be on disk is waited for whatever it says. Holds an entry for each snapshot that is being unpacked. Any thread.
+ * Up to when what was changed in each upper was looked for by early writeback. That passes over what it does not expect, so this only says where
+ * little is left to begin; what is to be on disk is waited for whatever it says. Holds an entry for each snapshot that is being unpacked.
+ * Any thread.
  */
 final class BegunWriteback {
     /** Of one that was never looked through: since 1970. */

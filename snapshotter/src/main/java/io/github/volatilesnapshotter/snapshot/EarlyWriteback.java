@@ -55,6 +55,9 @@ final class EarlyWriteback implements AutoCloseable {
     /** A ctime is of the last tick of the kernel's clock, at most 10 ms ago. */
     private static final long CLOCK_SLACK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
+    /** While files are found changed. Where none is, each look is a full one: they become rare then. */
+    static final int QUICK_LOOKS_BETWEEN_FULL_ONES = 9;
+
     private static final long STOP_WAIT_MILLIS = 1_000;
 
     private final Layout layout;
@@ -238,8 +241,12 @@ final class EarlyWriteback implements AutoCloseable {
     private final class Progress {
         private final long id;
         private final ChangedFiles files;
-        /** What was changed before is written back already; since 1970. */
+        /** What was changed before was found already, since 1970: by the last look, and by the last full one. */
         private long sinceNanos;
+
+        private long fullSinceNanos;
+        private int quickLooks;
+        private boolean isFull;
         /** When the present look began, by the same clock. */
         private long begunNanos;
         /** What the present look has taken so far. */
@@ -258,14 +265,18 @@ final class EarlyWriteback implements AutoCloseable {
             if (files.isAtBegin()) {
                 begunNanos = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis()) - CLOCK_SLACK_NANOS;
                 tookNanos = 0;
+                isFull = !hasFound || quickLooks == QUICK_LOOKS_BETWEEN_FULL_ONES;
                 hasFound = false;
             }
             long fromNanos = System.nanoTime();
-            ChangedFiles.Look look = files.startWriteback(sinceNanos, mostEntries, deadlineNanos);
+            ChangedFiles.Search search = new ChangedFiles.Search(isFull ? fullSinceNanos : sinceNanos, isFull);
+            ChangedFiles.Look look = files.startWriteback(search, mostEntries, deadlineNanos);
             tookNanos += System.nanoTime() - fromNanos;
             hasFound |= look.files() > 0;
             if (look.isWhole()) {
                 sinceNanos = begunNanos;
+                fullSinceNanos = isFull ? begunNanos : fullSinceNanos;
+                quickLooks = isFull ? 0 : quickLooks + 1;
                 begun.isThrough(id, begunNanos);
                 if (!hasFound) {
                     rest();

@@ -217,7 +217,7 @@ final class LayerSync implements AutoCloseable {
      */
     private void writeBack(long id, FileSystemLog log) throws SyscallException {
         Path upper = layout.upper(id);
-        new ChangedFiles(upper).startWriteback(begun.through(id));
+        ChangedFiles.startWriteback(upper, begun.through(id));
         RegularFiles.each(upper, log::awaitContent);
         log.commit(upper);
     }

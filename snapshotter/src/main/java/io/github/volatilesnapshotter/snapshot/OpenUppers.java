@@ -6,7 +6,7 @@ import java.util.function.IntSupplier;
 /**
  * The bound of what is held open for active snapshots, one descriptor for each: the overlay of a volatile one, the witness of a durable
  * one. A Prepare beyond it is refused before it has changed anything, and not when the descriptors are used up: then nothing would work
- * that needs one, a Commit or the watch. What a start finds is held all the same. Thread-safe.
+ * that needs one, a Commit or the watch. What a start finds is held beyond it, as long as the limit allows it. Thread-safe.
  */
 final class OpenUppers {
     /** For everything else: sockets, records, and the two walks of each Commit, which have at most 64 open each. */
@@ -37,13 +37,13 @@ final class OpenUppers {
     }
 
     /**
-     * Whether a start can hold what it finds.
+     * Whether a start can hold what it finds. Where it hardly can, a Commit may find no descriptor, is answered UNAVAILABLE, and poisons nothing.
      *
-     * @param found active snapshots
+     * @param found active snapshots of this boot
      * @throws StartException if it can't; then nothing was changed
      */
     static void checkLimit(int found, int openFileLimit) throws StartException {
-        if (found > openFileLimit - OWN) {
+        if (found > Math.max(0, openFileLimit - OWN)) {
             throw new StartException("a file is held open for each of " + found
                     + " active snapshots, and the limit of open files, " + openFileLimit
                     + ", does not leave room for them: raise it (LimitNOFILE)");

@@ -79,7 +79,9 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final OverlaySnapshotter snapshotter;
     private final Watch watch;
     private final List<BiConsumer<State, String>> stateListeners = new CopyOnWriteArrayList<>();
-    private volatile Consumer<Boolean> errorListener = _ -> {};
+    private final Object errorLock = new Object();
+    private Consumer<Boolean> errorListener = _ -> {};
+    private boolean isErrorOpen;
 
     /**
      * Checks the machine, recovers, and begins to watch.
@@ -150,7 +152,7 @@ public final class RunningSnapshotter implements AutoCloseable {
     private final class SuperblockEvents implements SuperblockListener {
         @Override
         public void begun(ErrorEpoch epoch) {
-            errorListener.accept(true);
+            errorIs(true);
         }
 
         @Override
@@ -170,7 +172,7 @@ public final class RunningSnapshotter implements AutoCloseable {
 
         @Override
         public void cleared(ErrorEpoch epoch) {
-            errorListener.accept(false);
+            errorIs(false);
             // The records lie on the superblock too.
             store.distrustDisk();
         }
@@ -285,7 +287,9 @@ public final class RunningSnapshotter implements AutoCloseable {
         Instant startedAt = Instant.now();
         // Else what could not be opened would be poisoned.
         OpenUppers.checkLimit(
-                count(snapshot -> isHealthy(snapshot, Role.VOLATILE) || isHealthy(snapshot, Role.DURABLE)),
+                count(snapshot -> snapshot.upper() != null
+                        && snapshot.upper().bootId().equals(machine.bootId())
+                        && poisoner.of(snapshot).isEmpty()),
                 OpenFileLimit.current());
         long begunNanos = System.nanoTime();
         Recovery recovery = new Recovery(
@@ -336,10 +340,20 @@ public final class RunningSnapshotter implements AutoCloseable {
 
     /**
      * Who is told that a writeback error was noticed (true), before the state changes and anything is done about it, and that it is cleared
-     * (false). What clients ask in between may be about what it has hit. Must not wait.
+     * (false); at once how it is now. What clients ask in between may be about what it has hit. Must not wait.
      */
     public void onError(Consumer<Boolean> told) {
-        errorListener = told;
+        synchronized (errorLock) {
+            errorListener = told;
+            told.accept(isErrorOpen);
+        }
+    }
+
+    private void errorIs(boolean open) {
+        synchronized (errorLock) {
+            isErrorOpen = open;
+            errorListener.accept(open);
+        }
     }
 
     private String condition(State state, String reason) {

@@ -182,13 +182,16 @@ class SickDiskTest {
         client().usage(UsageRequest.newBuilder().setKey("ns/1/container").build())
                 .get();
         assertThat(ThreadsByName.niceness("rpc-disk-")).containsExactly(0);
+        assertThat(ThreadsByName.niceness("rpc-change-")).containsExactly(0);
         assertThat(metrics()).contains("state=\"failed\"} 1.0");
         assertThat(stat("ns/1/container").getLabelsMap()).containsKey(Labels.POISONED);
 
         disk.heal();
         await().atMost(RECOVERY).until(this::isServing);
         assertThat(metrics()).contains("state=\"healthy\"} 1.0");
-        assertThat(ThreadsByName.niceness("rpc-read-")).containsExactly(0);
+        await().atMost(RECOVERY)
+                .untilAsserted(
+                        () -> assertThat(ThreadsByName.niceness("rpc-read-")).containsExactly(0));
         layer("later");
     }
 

@@ -52,8 +52,13 @@ final class PowerCutTest {
     })
     void every_acknowledged_layer_is_whole_and_nothing_is_left_behind(FileSystem fileSystem, String sync)
             throws Exception {
-        Path config = Files.writeString(
-                directory.resolve("config.toml"), "version = 1%n[layers]%nsync = \"%s\"%n".formatted(sync));
+        String layers = "version = 1%n[layers]%nsync = \"%s\"%n".formatted(sync);
+        if (sync.equals("targeted")) {
+            // So that early writeback meets layers while they are written, which takes some milliseconds here: the sync
+            // relies on it.
+            layers += "early_writeback_interval_millis = 1%n".formatted();
+        }
+        Path config = Files.writeString(directory.resolve("config.toml"), layers);
         PowerCuts powerCuts =
                 new PowerCuts(fileSystem, Peer.Kind.OURS, LOAD, SEED, directory, "--config", config.toString());
 

@@ -21,6 +21,7 @@ class ChangedFilesTest {
     private static final int FILES = 40;
     private static final int BYTES = 1_000;
     private static final long ALL = 0;
+    private static final ChangedFiles.Search EVERYTHING = new ChangedFiles.Search(ALL, true);
     private static final long MANY = 1_000_000;
     private static final int DIRECTORIES = 6_000;
     private static final int MOST_STEPS = 1_000;
@@ -41,7 +42,7 @@ class ChangedFilesTest {
 
     @Test
     void finds_each_regular_file_that_has_content() throws SyscallException {
-        assertThat(new ChangedFiles(root).startWriteback(ALL, MANY, later()))
+        assertThat(new ChangedFiles(root).startWriteback(EVERYTHING, MANY, later()))
                 .isEqualTo(new ChangedFiles.Look(FILES + 4, true, FILES, FILES * BYTES));
     }
 
@@ -49,19 +50,19 @@ class ChangedFilesTest {
     void leaves_alone_what_was_changed_before() throws Exception {
         long later = Stat.of(root.resolve("f2")).changedNanos() + TimeUnit.HOURS.toNanos(1);
         ChangedFiles files = new ChangedFiles(root);
-        assertThat(files.startWriteback(later, MANY, later()).files()).isZero();
-        long last = Stat.of(root.resolve("d/e")).changedNanos();
-        assertThat(files.startWriteback(last, MANY, later()).files()).isBetween(1L, (long) FILES);
+        assertThat(look(files, later, true)).isZero();
+        long last = Stat.of(root.resolve("d/e/f" + (FILES - 1))).changedNanos();
+        assertThat(look(files, last, true)).isBetween(1L, (long) FILES);
     }
 
     @Test
     void ends_at_its_bound_and_goes_on_there() throws SyscallException {
         ChangedFiles files = new ChangedFiles(root);
-        ChangedFiles.Look first = files.startWriteback(ALL, 10, later());
+        ChangedFiles.Look first = files.startWriteback(EVERYTHING, 10, later());
         assertThat(first.isWhole()).isFalse();
         assertThat(first.entries()).isEqualTo(10);
         assertThat(files.isAtBegin()).isFalse();
-        ChangedFiles.Look rest = files.startWriteback(ALL, MANY, later());
+        ChangedFiles.Look rest = files.startWriteback(EVERYTHING, MANY, later());
         assertThat(rest.isWhole()).isTrue();
         assertThat(rest.entries()).isEqualTo(FILES + 4 - 10);
         assertThat(first.files() + rest.files()).isEqualTo(FILES);
@@ -75,7 +76,7 @@ class ChangedFilesTest {
         long found = 0;
         ChangedFiles.Look look;
         do {
-            look = files.startWriteback(ALL, MANY, System.nanoTime() - 1);
+            look = files.startWriteback(EVERYTHING, MANY, System.nanoTime() - 1);
             assertThat(look.entries()).isLessThanOrEqualTo(1);
             found += look.files();
             steps++;
@@ -96,7 +97,7 @@ class ChangedFilesTest {
         long found = 0;
         ChangedFiles.Look look;
         do {
-            look = files.startWriteback(ALL, 500, System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(10));
+            look = files.startWriteback(EVERYTHING, 500, System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(10));
             assertThat(look.entries()).isLessThanOrEqualTo(500);
             entries += look.entries();
             found += look.files();
@@ -115,11 +116,11 @@ class ChangedFilesTest {
         ChangedFiles files = new ChangedFiles(root);
         long bytes = 0;
         while (bytes != 1) {
-            bytes = files.startWriteback(ALL, 1, later()).bytes();
+            bytes = files.startWriteback(EVERYTHING, 1, later()).bytes();
         }
         Files.move(here, root.resolveSibling(root.getFileName() + ".away"));
 
-        ChangedFiles.Look rest = files.startWriteback(ALL, MANY, later());
+        ChangedFiles.Look rest = files.startWriteback(EVERYTHING, MANY, later());
 
         assertThat(rest.isWhole()).isTrue();
         assertThat(rest.bytes()).as("of others only").isEqualTo(rest.files() * BYTES);
@@ -138,7 +139,7 @@ class ChangedFilesTest {
         long found = 0;
         ChangedFiles.Look look;
         do {
-            look = files.startWriteback(ALL, 20, later());
+            look = files.startWriteback(EVERYTHING, 20, later());
             found += look.files();
             KernelAssertions.assertNoDescriptorLeft(before);
         } while (!look.isWhole());
@@ -147,68 +148,68 @@ class ChangedFilesTest {
 
     /** Nothing is made there any more, and nobody writes: a stat for each of many files would be most of a look. */
     @Test
-    void passes_over_the_files_of_directories_in_which_nothing_happens_but_now_and_then() throws Exception {
-        Path busy = Files.write(Files.createDirectory(root.resolve("busy")).resolve("f"), new byte[BYTES]);
+    void a_quick_look_passes_over_the_files_of_directories_in_which_nothing_happens() throws Exception {
+        Path slow = Files.write(Files.createDirectory(root.resolve("slow")).resolve("f"), new byte[BYTES]);
         ChangedFiles files = new ChangedFiles(root);
-        assertThat(files.startWriteback(ALL, MANY, later()).files()).isEqualTo(FILES + 1);
+        long full = nextTick();
+        assertThat(look(files, ALL, true)).isEqualTo(FILES + 1);
 
-        // All directories are older than this from now on.
-        long since = Stat.of(busy).changedNanos() + 1;
-        awaitClock(since);
-        Files.write(busy, new byte[1], StandardOpenOption.APPEND);
-        assertThat(files.startWriteback(since, MANY, later()).files())
-                .as("the last look has found it changed")
-                .isEqualTo(1);
-        assertThat(files.startWriteback(later(busy), MANY, later()).files()).isZero();
-        Files.write(busy, new byte[1], StandardOpenOption.APPEND);
-        for (int look = 3; look < ChangedFiles.LOOKS_PER_FULL_ONE; look++) {
-            assertThat(files.startWriteback(since, MANY, later()).files())
-                    .as("look %d", look)
-                    .isZero();
-        }
-        assertThat(files.startWriteback(since, MANY, later()).files())
-                .as("a full look")
-                .isEqualTo(1);
+        // From now on all directories are older than what is looked for.
+        append(slow);
+        long since = nextTick();
+        assertThat(look(files, full, false)).as("the look before has found it").isEqualTo(1);
+        assertThat(look(files, since, false)).as("it rests").isZero();
+        append(slow);
+        long later = nextTick();
+        assertThat(look(files, since, false)).as("passed over").isZero();
+        assertThat(look(files, later, false)).as("passed over").isZero();
+        assertThat(look(files, full, true)).as("since the last full look").isEqualTo(1);
 
-        Files.createFile(busy.resolveSibling("made"));
-        assertThat(files.startWriteback(later(busy), MANY, later()).files())
-                .as("of the directory")
-                .isZero();
-        Files.write(busy, new byte[1], StandardOpenOption.APPEND);
-        assertThat(files.startWriteback(since, MANY, later()).files())
-                .as("the directory was changed")
-                .isEqualTo(1);
+        append(slow);
+        assertThat(look(files, later, false)).as("the look before has found it").isEqualTo(1);
+        assertThat(look(files, nextTick(), false)).as("it rests").isZero();
+        long made = nextTick();
+        Files.createFile(slow.resolveSibling("made"));
+        append(slow);
+        assertThat(look(files, made, false)).as("the directory was changed").isEqualTo(1);
     }
 
     /** As an applier that waits for its stream leaves it. */
     @Test
-    void goes_back_to_a_file_that_was_still_empty() throws Exception {
+    void a_quick_look_goes_back_to_a_file_that_was_still_empty() throws Exception {
         ChangedFiles files = new ChangedFiles(root);
-        assertThat(files.startWriteback(ALL, MANY, later()).isWhole()).isTrue();
-        long since = Stat.of(root.resolve("empty")).changedNanos() + 1;
-        awaitClock(since);
+        assertThat(look(files, ALL, true)).isEqualTo(FILES);
+        assertThat(look(files, nextTick(), false)).isZero();
+        long since = nextTick();
         Path slow = Files.createFile(root.resolve("d/slow"));
-        assertThat(files.startWriteback(since, MANY, later()).files()).isZero();
+        assertThat(look(files, since, false)).isZero();
 
-        since = Stat.of(slow).changedNanos() + 1;
-        awaitClock(since);
-        Files.write(slow, new byte[BYTES], StandardOpenOption.APPEND);
+        since = nextTick();
+        append(slow);
 
-        assertThat(files.startWriteback(since, MANY, later()).files()).isEqualTo(1);
+        assertThat(look(files, since, false)).isEqualTo(1);
     }
 
-    private static long later(Path file) throws SyscallException {
-        return Stat.of(file).changedNanos() + TimeUnit.HOURS.toNanos(1);
+    private static long look(ChangedFiles files, long sinceNanos, boolean isFull) throws SyscallException {
+        ChangedFiles.Look look = files.startWriteback(new ChangedFiles.Search(sinceNanos, isFull), MANY, later());
+        assertThat(look.isWhole()).isTrue();
+        return look.files();
     }
 
-    /** Until what is changed gets a later ctime, which is the kernel's clock at its last tick. */
-    private void awaitClock(long sinceNanos) throws Exception {
+    private static void append(Path file) throws IOException {
+        Files.write(file, new byte[BYTES], StandardOpenOption.APPEND);
+    }
+
+    /** What is changed from now on has a ctime from this on, and what was changed before an earlier one. */
+    private long nextTick() throws Exception {
         Path probe = Files.createTempFile("clock", "");
         try {
-            await().atMost(BOUND).until(() -> {
+            long last = Stat.of(probe).changedNanos();
+            await().atMost(BOUND).pollInterval(Duration.ofMillis(1)).until(() -> {
                 Files.write(probe, new byte[1]);
-                return Stat.of(probe).changedNanos() >= sinceNanos;
+                return Stat.of(probe).changedNanos() > last;
             });
+            return Stat.of(probe).changedNanos();
         } finally {
             Files.delete(probe);
         }

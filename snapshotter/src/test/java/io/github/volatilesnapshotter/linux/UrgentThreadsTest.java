@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.linux;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -32,9 +33,12 @@ class UrgentThreadsTest {
     }
 
     @AfterEach
-    void stop() {
-        member.shutdownNow();
-        other.shutdownNow();
+    void stop() throws InterruptedException {
+        for (ExecutorService thread : List.of(member, other)) {
+            thread.shutdownNow();
+            // The next test looks for threads of these names.
+            assertThat(thread.awaitTermination(BOUND_SECONDS, TimeUnit.SECONDS)).isTrue();
+        }
     }
 
     @Test

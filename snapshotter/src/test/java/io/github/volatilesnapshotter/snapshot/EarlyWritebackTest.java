@@ -14,16 +14,21 @@ import io.github.volatilesnapshotter.lab.FuseDisk;
 import io.github.volatilesnapshotter.lab.FuseDisk.Blocks;
 import io.github.volatilesnapshotter.linux.ChangedFiles;
 import io.github.volatilesnapshotter.linux.Errno;
+import io.github.volatilesnapshotter.linux.Stat;
 import io.github.volatilesnapshotter.metrics.Metrics;
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.LayerSyncMode;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.OnSickFileSystem;
 import io.github.volatilesnapshotter.superblock.State;
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -206,6 +211,75 @@ class EarlyWritebackTest {
             }
         }
         assertThat(isShared).isTrue();
+    }
+
+    @Test
+    void tells_of_each_up_to_when_it_has_looked(@TempDir Path root) throws Exception {
+        Layout layout = new Layout(root);
+        Files.createDirectories(layout.upper(SMALL));
+        BegunWriteback begun = new BegunWriteback();
+        List<Long> unpacked = new ArrayList<>(List.of(SMALL));
+        try (EarlyWriteback early =
+                new EarlyWriteback(layout, () -> unpacked, begun, _ -> false, () -> true, 0, new Metrics())) {
+            assertThat(begun.through(SMALL)).isZero();
+            long beforeNanos = TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis() - 1_000);
+            assertThat(early.turn().get(SMALL).isWhole()).isTrue();
+            assertThat(begun.through(SMALL))
+                    .isBetween(beforeNanos, TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis()));
+            assertThat(begun.through(HUGE)).isZero();
+
+            unpacked.clear();
+            assertThat(early.turn()).isEmpty();
+            assertThat(begun.through(SMALL)).isZero();
+        }
+    }
+
+    /** The other looks expect that who unpacks goes on to the next file, in a directory where it makes one. */
+    @Test
+    void what_others_pass_over_a_full_look_finds_however_long_ago_it_was_changed(@TempDir Path root) throws Exception {
+        Layout layout = new Layout(root);
+        Path resumed = writeIn(layout, "resumed");
+        Path busy = writeIn(layout, "busy");
+        try (EarlyWriteback early = new EarlyWriteback(
+                layout, () -> List.of(SMALL), new BegunWriteback(), _ -> false, () -> true, 0, new Metrics())) {
+            awaitLater(busy);
+            assertThat(early.turn().get(SMALL).files()).isEqualTo(2);
+            // Twice, until the directory of the other one is none any more in which something happens.
+            for (int look = 0; look < 2; look++) {
+                awaitLater(busy);
+                append(busy);
+                assertThat(early.turn().get(SMALL).files()).isEqualTo(1);
+            }
+            append(resumed);
+
+            int quickLooks = 0;
+            long found;
+            do {
+                awaitLater(resumed);
+                append(busy);
+                found = early.turn().get(SMALL).files();
+                quickLooks++;
+            } while (found == 1 && quickLooks <= EarlyWriteback.QUICK_LOOKS_BETWEEN_FULL_ONES);
+            assertThat(found).isEqualTo(2);
+            assertThat(quickLooks).isGreaterThan(1);
+        }
+    }
+
+    private static Path writeIn(Layout layout, String directory) throws IOException {
+        return Files.write(
+                Files.createDirectories(layout.upper(SMALL).resolve(directory)).resolve("f"), new byte[1]);
+    }
+
+    private static void append(Path file) throws IOException {
+        Files.write(file, new byte[1], StandardOpenOption.APPEND);
+    }
+
+    /** Until a look does not take the file for one that was changed a moment ago. */
+    private static void awaitLater(Path file) throws Exception {
+        long laterNanos = Stat.of(file).changedNanos() + TimeUnit.MILLISECONDS.toNanos(50);
+        await().atMost(BOUND)
+                .pollInterval(Duration.ofMillis(5))
+                .until(() -> TimeUnit.MILLISECONDS.toNanos(System.currentTimeMillis()) > laterNanos);
     }
 
     private RunningSnapshotterFixture writingEarly(Path directory) throws Exception {

@@ -2,6 +2,7 @@ package io.github.volatilesnapshotter.snapshot;
 
 import static io.github.volatilesnapshotter.snapshot.FailureScene.refused;
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatExceptionOfType;
 
 import io.github.volatilesnapshotter.snapshot.SnapshotException.Category;
 import io.github.volatilesnapshotter.snapshot.SnapshotterSettings.LayerSyncMode;
@@ -74,5 +75,14 @@ class OpenUppersTest {
         assertThat(OpenUppers.boundFor(1_024)).isEqualTo(768);
         assertThat(OpenUppers.boundFor(512)).isEqualTo(256);
         assertThat(OpenUppers.boundFor(200)).isZero();
+    }
+
+    @Test
+    void a_start_that_can_not_hold_what_it_finds_is_refused() throws Exception {
+        OpenUppers.checkLimit(0, 100);
+        OpenUppers.checkLimit(872, 1_000);
+        assertThatExceptionOfType(StartException.class)
+                .isThrownBy(() -> OpenUppers.checkLimit(873, 1_000))
+                .withMessageContaining("873 active snapshots, and the limit of open files, 1000");
     }
 }

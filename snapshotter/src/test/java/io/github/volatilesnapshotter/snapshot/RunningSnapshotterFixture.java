@@ -26,6 +26,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BiFunction;
+import java.util.function.Consumer;
 
 /** A snapshotter on a directory of the test's, that can be stopped and started again; leaves no mount behind. */
 final class RunningSnapshotterFixture implements AutoCloseable {
@@ -193,6 +194,10 @@ final class RunningSnapshotterFixture implements AutoCloseable {
     /** The state that the superblock is in. */
     State superblock() {
         return running.superblockState();
+    }
+
+    void onError(Consumer<Boolean> told) {
+        running.onError(told);
     }
 
     String device() {

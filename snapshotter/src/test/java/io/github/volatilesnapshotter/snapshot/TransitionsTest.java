@@ -15,6 +15,7 @@ import io.github.volatilesnapshotter.superblock.State;
 import io.github.volatilesnapshotter.superblock.WatchedSuperblock;
 import java.io.IOException;
 import java.util.List;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.assertj.core.groups.Tuple;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -67,8 +68,15 @@ class TransitionsTest {
             scene.disk.startFailing();
             scene.loseDataOfContainer();
             scene.awaitState(State.FAILED);
+            // Whoever begins to listen while an error is open hears of it.
+            List<Boolean> errors = new CopyOnWriteArrayList<>();
+            scene.fixture.onError(errors::add);
+            assertThat(errors).containsExactly(true);
             scene.disk.heal();
             scene.awaitState(State.HEALTHY);
+            await().atMost(FailureScene.BOUND)
+                    .untilAsserted(
+                            () -> assertThat(errors).startsWith(true, false).endsWith(false));
 
             List<LoggedLines.Line> lines = log.beginning("superblock is ");
             assertThat(lines.getFirst().message()).isEqualTo("superblock is erroring");
