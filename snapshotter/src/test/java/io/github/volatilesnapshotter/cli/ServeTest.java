@@ -3,6 +3,7 @@ package io.github.volatilesnapshotter.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.awaitility.Awaitility.await;
 
+import io.github.volatilesnapshotter.ChildJvm;
 import io.github.volatilesnapshotter.linux.MountInfo;
 import io.github.volatilesnapshotter.linux.Mounting;
 import io.github.volatilesnapshotter.proto.containerd.snapshots.v1.CommitSnapshotRequest;
@@ -190,13 +191,8 @@ class ServeTest {
     /** @param through the command that runs it */
     private void serve(List<String> through, String... more) throws IOException {
         List<String> command = new ArrayList<>(through);
+        command.addAll(ChildJvm.command(ContainerdVolatileGrpc.class, List.of()));
         command.addAll(List.of(
-                Path.of(System.getProperty("java.home"), "bin/java").toString(),
-                "--enable-native-access=ALL-UNNAMED",
-                "-XX:TieredStopAtLevel=1",
-                "-cp",
-                System.getProperty("java.class.path"),
-                ContainerdVolatileGrpc.class.getName(),
                 "serve",
                 "--root",
                 directory.resolve("root").toString(),

@@ -2,10 +2,10 @@ package io.github.volatilesnapshotter.crash;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.volatilesnapshotter.ChildJvm;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -50,10 +50,7 @@ final class CrashPointTest {
 
     /** What {@link #main} has written, and its exit status. */
     private static List<Object> run(String option) throws Exception {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "-Xmx64m", "-XX:TieredStopAtLevel=1", option));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), CrashPointTest.class.getName()));
+        List<String> command = ChildJvm.command(CrashPointTest.class, List.of("-Xmx64m", option));
         Process process = new ProcessBuilder(command)
                 .redirectError(ProcessBuilder.Redirect.INHERIT)
                 .start();

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.crash;
 
+import io.github.volatilesnapshotter.ChildJvm;
 import io.github.volatilesnapshotter.cli.ContainerdVolatileGrpc;
 import io.grpc.StatusRuntimeException;
 import io.netty.channel.MultiThreadIoEventLoopGroup;
@@ -341,13 +342,10 @@ final class Peer implements AutoCloseable {
 
     /** As {@code lib/launch} does it, from the classes that are tested. */
     private static List<String> java(List<String> options) {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of("-XX:+UseSerialGC", "-Xmx48m", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData"));
-        command.addAll(List.of("-Dio.netty.leakDetection.level=disabled", "--enable-native-access=ALL-UNNAMED"));
-        command.addAll(options);
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), ContainerdVolatileGrpc.class.getName()));
-        return command;
+        List<String> all = new ArrayList<>(
+                List.of("-XX:+UseSerialGC", "-Xmx48m", "-XX:-UsePerfData", "-Dio.netty.leakDetection.level=disabled"));
+        all.addAll(options);
+        return ChildJvm.command(ContainerdVolatileGrpc.class, all);
     }
 
     private static Path program() {

@@ -2,12 +2,12 @@ package io.github.volatilesnapshotter.metadata;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.volatilesnapshotter.ChildJvm;
 import io.github.volatilesnapshotter.lab.Disk.FileSystem;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Timeout;
@@ -60,10 +60,7 @@ final class LostLogTest {
 
     /** Runs {@link #main} until it has written, and kills it after the step. */
     private static void run(Path database, String durableId, String ordered, Step step) throws Exception {
-        List<String> command = new ArrayList<>();
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "-Xmx64m", "-XX:TieredStopAtLevel=1"));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), LostLogTest.class.getName()));
+        List<String> command = ChildJvm.command(LostLogTest.class, List.of("-Xmx64m"));
         command.addAll(List.of(database.toString(), durableId, ordered));
         Process writer = new ProcessBuilder(command)
                 .redirectError(ProcessBuilder.Redirect.INHERIT)

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.metadata;
 
+import io.github.volatilesnapshotter.ChildJvm;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -22,9 +23,7 @@ final class OrderedWriter {
     /** How to start it, in a JVM like this one: an empty prefix, or a tracer. */
     static Process start(List<String> prefix, String... arguments) throws Exception {
         List<String> command = new ArrayList<>(prefix);
-        command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-        command.addAll(List.of("--enable-native-access=ALL-UNNAMED", "-Xmx64m", "-XX:TieredStopAtLevel=1"));
-        command.addAll(List.of("-cp", System.getProperty("java.class.path"), OrderedWriter.class.getName()));
+        command.addAll(ChildJvm.command(OrderedWriter.class, List.of("-Xmx64m")));
         command.addAll(List.of(arguments));
         return new ProcessBuilder(command)
                 .redirectError(ProcessBuilder.Redirect.INHERIT)

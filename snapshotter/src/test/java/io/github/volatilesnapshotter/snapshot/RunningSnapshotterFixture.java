@@ -134,7 +134,12 @@ final class RunningSnapshotterFixture implements AutoCloseable {
                 layerSync,
                 earlyWritebackIntervalMillis,
                 mostOpenUppers);
-        start();
+        try {
+            start();
+        } catch (Exception e) {
+            DirectoryTree.delete(state);
+            throw e;
+        }
     }
 
     void start() throws Exception {
