@@ -149,8 +149,12 @@ func (p *puller) measure(ctx context.Context, contenders []*contender, rounds in
 			if amount > 0 {
 				summary.RatioQuiet = ratio(summary.Seconds, summaries[key(c.name, false)].Seconds)
 			}
-			if err := report(summary, "median   %s; to stock %.2f, to stock synced %.2f, to quiet %.2f",
-				summary.line(), summary.Ratio, summary.RatioSynced, summary.RatioQuiet); err != nil {
+			toQuiet := ""
+			if amount > 0 {
+				toQuiet = fmt.Sprintf(", to quiet %.2f", summary.RatioQuiet)
+			}
+			if err := report(summary, "median, of longest commits the longest  %s; to stock %.2f, to stock synced %.2f%s",
+				summary.line(), summary.Ratio, summary.RatioSynced, toQuiet); err != nil {
 				return err
 			}
 		}

@@ -120,6 +120,6 @@ final class LostLayers {
     }
 
     static String advice(SnapshotRecord lost) {
-        return "stands on layer " + lost.key() + ", whose directory snapshots/" + lost.id() + IS_GONE;
+        return "stands on layer " + lost.key() + ", whose directory snapshots/" + lost.id() + "/fs" + IS_GONE;
     }
 }

@@ -41,7 +41,7 @@ class LostLayersTest extends SnapshotterKit {
                 .isInstanceOfSatisfying(
                         SnapshotException.class, e -> assertThat(e.category()).isEqualTo(Category.FAILED_PRECONDITION))
                 .hasMessageContaining(
-                        "stands on layer base, whose directory snapshots/" + BASE
+                        "stands on layer base, whose directory snapshots/" + BASE + "/fs"
                                 + " is gone: remove the containers and images that use it (ctr image rm --sync), and pull them again");
         assertThat(fixture.poison("base")).isEqualTo("missing");
     }

@@ -67,7 +67,7 @@ class WithdrawnLayerTest {
         assertThatThrownBy(this::insert)
                 .isInstanceOf(SnapshotException.class)
                 .hasMessageContaining(
-                        "snapshot default/1/view stands on layer layer, whose directory snapshots/1 is gone");
+                        "snapshot default/1/view stands on layer layer, whose directory snapshots/1/fs is gone");
         assertThat(store.find(container.key())).isEmpty();
     }
 
