@@ -241,10 +241,9 @@ final class EarlyWriteback implements AutoCloseable {
     private final class Progress {
         private final long id;
         private final ChangedFiles files;
-        /** What was changed before was found already, since 1970: by the last look, and by the last full one. */
-        private long sinceNanos;
+        /** As {@link BegunWriteback#through}, but of the last full look. */
+        private long fullThroughNanos;
 
-        private long fullSinceNanos;
         private int quickLooks;
         private boolean isFull;
         /** When the present look began, by the same clock. */
@@ -269,13 +268,12 @@ final class EarlyWriteback implements AutoCloseable {
                 hasFound = false;
             }
             long fromNanos = System.nanoTime();
-            ChangedFiles.Search search = new ChangedFiles.Search(isFull ? fullSinceNanos : sinceNanos, isFull);
+            ChangedFiles.Search search = new ChangedFiles.Search(isFull ? fullThroughNanos : begun.through(id), isFull);
             ChangedFiles.Look look = files.startWriteback(search, mostEntries, deadlineNanos);
             tookNanos += System.nanoTime() - fromNanos;
             hasFound |= look.files() > 0;
             if (look.isWhole()) {
-                sinceNanos = begunNanos;
-                fullSinceNanos = isFull ? begunNanos : fullSinceNanos;
+                fullThroughNanos = isFull ? begunNanos : fullThroughNanos;
                 quickLooks = isFull ? 0 : quickLooks + 1;
                 begun.isThrough(id, begunNanos);
                 if (!hasFound) {

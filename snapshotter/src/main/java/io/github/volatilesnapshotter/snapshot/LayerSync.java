@@ -211,9 +211,9 @@ final class LayerSync implements AutoCloseable {
     }
 
     /**
-     * Brings the layer's own content to the device, and to the log what is to be known of it. Nearly all of it is begun before any of it is
-     * waited for: what early writeback has seen to, and what is waited for one by one because it was not found. On disk it is when the log is
-     * committed: here, or with the mark.
+     * Brings the layer's own content to the device, and to the log what is to be known of it. What early writeback has not seen to is begun
+     * first, so that little is written while it is waited for; then each file is waited for, and written as far as it was not. On disk it
+     * is when the log is committed: here, or with the mark.
      */
     private void writeBack(long id, FileSystemLog log) throws SyscallException {
         Path upper = layout.upper(id);
