@@ -15,7 +15,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -37,11 +36,24 @@ final class Invariants {
     private static final Set<String> OF_A_LAYER = Set.of("fs", "committed");
     private static final Set<String> WITHOUT_DIRECTORY = Set.of("crash", "missing");
 
+    /** What has become of the disk on purpose. */
+    enum DiskState {
+        /** It works all the time. */
+        WORKS,
+        /** It has failed, so that an active may be poisoned after a kill. */
+        HAS_FAILED,
+        /**
+         * Its file system was mounted anew as well, because it took no more: what was not on disk is lost. The log of the records is written
+         * in place, a directory by the journal that was aborted: so the poison of a snapshot may be there, and its directory not.
+         */
+        MOUNTED_ANEW
+    }
+
     private final Peer peer;
     private final Client client;
     private final Expected expected;
     private final Crash crash;
-    private final boolean mayBePoisoned;
+    private final DiskState disk;
     private final Map<Long, Tree> uppersBefore;
     private final Meddling meddling;
 
@@ -53,7 +65,6 @@ final class Invariants {
     /**
      * Of one crash.
      *
-     * @param mayBePoisoned whether the disk has failed on purpose, so that an active may be poisoned after a kill
      * @param uppersBefore what was in the uppers of actives after the kill and before the start, see {@link #uppers}
      * @param meddling what was done to its mounts in between
      */
@@ -62,14 +73,14 @@ final class Invariants {
             Client client,
             Expected expected,
             Crash crash,
-            boolean mayBePoisoned,
+            DiskState disk,
             Map<Long, Tree> uppersBefore,
             Meddling meddling) {
         this.peer = peer;
         this.client = client;
         this.expected = expected;
         this.crash = crash;
-        this.mayBePoisoned = mayBePoisoned;
+        this.disk = disk;
         this.uppersBefore = uppersBefore;
         this.meddling = meddling;
     }
@@ -204,7 +215,7 @@ final class Invariants {
             Entry entry = found.get(name);
             boolean isExplained = crash == Crash.POWER_CUT
                     ? reason.equals("crash")
-                    : mayBePoisoned || (reason.equals("unverifiable") && meddling.mayPoison(entry));
+                    : disk != DiskState.WORKS || (reason.equals("unverifiable") && meddling.mayPoison(entry));
             if (!isExplained || !isActive(entry)) {
                 violated(Kind.POISONED, name + ": " + reason);
             }
@@ -298,14 +309,14 @@ final class Invariants {
     }
 
     private void checkDirectories() throws IOException {
-        Set<Long> withRecord = new HashSet<>();
+        Map<Long, String> withRecord = new TreeMap<>();
         int withUnknownId = 0;
         for (Map.Entry<String, Entry> named : found.entrySet()) {
             Entry entry = named.getValue();
             boolean isKept = !WITHOUT_DIRECTORY.contains(poisoned.getOrDefault(named.getKey(), ""));
             boolean hasDirectory = isLayer(entry) || (isActive(entry) && isKept) || !peer.isOurs();
             if (hasDirectory && entry.id() != Ledger.UNKNOWN_ID) {
-                withRecord.add(entry.id());
+                withRecord.put(entry.id(), named.getKey());
             } else if (hasDirectory) {
                 withUnknownId++;
             }
@@ -318,16 +329,23 @@ final class Invariants {
                 violated(Kind.STRAY_FILE, peer.snapshots().resolve(name).toString());
             }
         }
-        Set<Long> missing = new TreeSet<>(withRecord);
-        missing.removeAll(there);
-        missing.forEach(id -> violated(Kind.MISSING_DIRECTORY, "there is no directory " + id));
-        there.removeAll(withRecord);
+        withRecord.forEach((id, name) -> {
+            boolean mayBeGone = disk == DiskState.MOUNTED_ANEW && poisoned.containsKey(name);
+            if (!there.remove(id) && !mayBeGone) {
+                violated(Kind.MISSING_DIRECTORY, "there is no directory " + id + " of " + describe(name));
+            }
+        });
         if (there.size() > withUnknownId) {
             violated(Kind.ORPHAN_DIRECTORY, there + " have no record, but for " + withUnknownId);
         }
         if (peer.isOurs()) {
             checkLayerDirectories();
         }
+    }
+
+    private String describe(String name) {
+        String reason = poisoned.getOrDefault(name, "");
+        return found.get(name).kind() + " " + name + (reason.isEmpty() ? "" : ", poisoned " + reason);
     }
 
     private void checkLayerDirectories() throws IOException {
@@ -370,7 +388,7 @@ final class Invariants {
             int count = Optional.ofNullable(mounts.remove(peer.upper(entry.id()).resolveSibling("merged")))
                     .orElse(0);
             // On a file system that keeps failing a container gets a plain overlay, which its client mounts.
-            boolean isOurs = !mayBePoisoned
+            boolean isOurs = disk == DiskState.WORKS
                     || (!isPoisoned && Place.of(client.mounts(named.getKey())).isMounted());
             if (count == 0 && !isPoisoned && isOurs) {
                 violated(Kind.MISSING_MOUNT, named.getKey() + " (" + entry.id() + ")");

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.crash;
 
+import io.github.volatilesnapshotter.crash.Invariants.DiskState;
 import io.github.volatilesnapshotter.crash.Ledger.Crash;
 import io.github.volatilesnapshotter.crash.Violation.Kind;
 import io.github.volatilesnapshotter.lab.Disk;
@@ -306,7 +307,7 @@ final class KillRounds implements AutoCloseable {
                     ? ledger.expected(Crash.POWER_CUT, ledger.now(), ledger.now())
                     : ledger.expectedAfterKill();
             Invariants.Report report =
-                    new Invariants(peer, client, expected, Crash.KILL, load.mayFail(), uppers, meddling).check();
+                    new Invariants(peer, client, expected, Crash.KILL, diskState(), uppers, meddling).check();
             tally.found(report);
             for (String key : ledger.poisoned()) {
                 Entry entry = report.found().get(key);
@@ -319,6 +320,13 @@ final class KillRounds implements AutoCloseable {
         } catch (StatusRuntimeException e) {
             tally.violated(new Violation(Kind.UNUSABLE, "a check was answered " + e.getStatus()));
         }
+    }
+
+    private DiskState diskState() {
+        if (isRemounted) {
+            return DiskState.MOUNTED_ANEW;
+        }
+        return load.mayFail() ? DiskState.HAS_FAILED : DiskState.WORKS;
     }
 
     /** Ends the snapshotter and takes away what it leaves mounted. */

@@ -1,5 +1,6 @@
 package io.github.volatilesnapshotter.crash;
 
+import io.github.volatilesnapshotter.crash.Invariants.DiskState;
 import io.github.volatilesnapshotter.crash.Ledger.Crash;
 import io.github.volatilesnapshotter.crash.Ledger.Expected;
 import io.github.volatilesnapshotter.crash.Violation.Kind;
@@ -149,7 +150,7 @@ final class PowerCuts {
     private void check(Cut cut, Expected expected, Peer peer) throws IOException, InterruptedException {
         try (Client client = peer.connect()) {
             Invariants.Report report = new Invariants(
-                            peer, client, expected, Crash.POWER_CUT, load.mayFail(), Map.of(), Meddling.NONE)
+                            peer, client, expected, Crash.POWER_CUT, DiskState.WORKS, Map.of(), Meddling.NONE)
                     .check();
             report.violations().forEach(violation -> violated(cut, violation));
             layers += report.layers();
