@@ -15,17 +15,20 @@ import java.util.stream.Collectors;
 
 /** What was seen in many rounds. One thread. */
 final class Tally {
+    /** Points that a summary names; a short series leaves out more. */
+    private static final int MOST_NAMED = 8;
+
     private final String peer;
     private final List<String> violations = new ArrayList<>();
     private final Map<Kind, Integer> counts = new EnumMap<>(Kind.class);
     private final Set<Violation> known = new HashSet<>();
     private final Set<String> roundsWithViolations = new HashSet<>();
-    private final Map<String, Integer> reached = new TreeMap<>();
-    private final Map<String, Integer> missed = new TreeMap<>();
     private final Map<String, Turns> turns = new LinkedHashMap<>();
     private final Map<String, Integer> poisoned = new TreeMap<>();
     private String round = "";
     private int rounds;
+    private int deathsAtPoints;
+    private int pointsMissed;
     private int remounts;
     private int refusedLosses;
     private long answers;
@@ -83,7 +86,8 @@ final class Tally {
     /** @param isReached whether the process died there; else it was killed later */
     void point(String kind, CrashPoint point, boolean isReached) {
         turns.get(kind).tried(point, isReached);
-        (isReached ? reached : missed).merge(kind + " " + point.word(), 1, Integer::sum);
+        deathsAtPoints += isReached ? 1 : 0;
+        pointsMissed += isReached ? 0 : 1;
     }
 
     /** Points of these kinds that no process has died at. */
@@ -105,20 +109,37 @@ final class Tally {
         return counts.getOrDefault(kind, 0);
     }
 
-    /** All in words, for people. */
+    /** All in words, for people: a line each for what was done, where it died and what was wrong. */
     String summary() {
-        String wrong = counts.entrySet().stream()
-                .map(counted -> counted.getValue() + " " + counted.getKey().words())
-                .collect(Collectors.joining(", "));
-        return "%s: %d rounds, %d answers, %d layers compared, %d actives survived, poisoned %s, %d remounts, %d starts refused for lost records%n"
-                        .formatted(peer, rounds, answers, layers, survivors, poisoned, remounts, refusedLosses)
-                + "%s: died at %s, did not come to %s, never to %s%n"
-                        .formatted(
-                                peer,
-                                reached,
-                                missed,
-                                neverReached(turns.keySet().toArray(String[]::new)))
-                + "%s: something wrong in %d rounds%s"
-                        .formatted(peer, roundsWithViolations.size(), wrong.isEmpty() ? "" : ": " + wrong);
+        List<String> lines = new ArrayList<>();
+        lines.add(
+                "%d rounds, %d answers, %d layers compared, %d actives survived, poisoned %s, %d remounts, %d starts refused for lost records"
+                        .formatted(rounds, answers, layers, survivors, poisoned, remounts, refusedLosses));
+        if (deathsAtPoints + pointsMissed > 0) {
+            lines.add(deaths());
+        }
+        lines.add("something wrong in %d of %d rounds%s".formatted(roundsWithViolations.size(), rounds, wrong()));
+        return lines.stream().map(line -> peer + ": " + line).collect(Collectors.joining("\n"));
+    }
+
+    private String deaths() {
+        List<String> never = neverReached(turns.keySet().toArray(String[]::new));
+        int points = turns.values().stream().mapToInt(Turns::count).sum();
+        return "%d times killed at a named point, at %d of %d points; %d times the point did not come%s"
+                .formatted(
+                        deathsAtPoints,
+                        points - never.size(),
+                        points,
+                        pointsMissed,
+                        never.isEmpty() || never.size() > MOST_NAMED ? "" : "; none died yet at " + never);
+    }
+
+    private String wrong() {
+        return counts.isEmpty()
+                ? ""
+                : counts.entrySet().stream()
+                        .map(counted ->
+                                counted.getValue() + " " + counted.getKey().words())
+                        .collect(Collectors.joining(", ", ": ", ""));
     }
 }

@@ -48,6 +48,11 @@ final class Turns {
         }
     }
 
+    /** How many points there are. */
+    int count() {
+        return points.size();
+    }
+
     Set<CrashPoint> neverReached() {
         return Set.copyOf(never);
     }
