@@ -94,12 +94,21 @@ record Program(String name, String description, List<Command> commands, Failures
         flags.addAll(List.of(Flag.HELP, Flag.VERSION));
         text.append('\n');
         for (Flag flag : flags) {
-            row(text, flag.usage(), flag.description());
+            row(text, flag.usage(), flag.description() + ofWhich(flag, shown));
         }
         if (shown.size() == 1 && !shown.getFirst().details().isEmpty()) {
             text.append('\n').append(shown.getFirst().details()).append('\n');
         }
         return text.toString();
+    }
+
+    /** The commands that have the flag, where others that are shown have not; each on a line would be a long list. */
+    private static String ofWhich(Flag flag, List<Command> shown) {
+        List<String> having = shown.stream()
+                .filter(command -> command.flags().contains(flag))
+                .map(Command::name)
+                .toList();
+        return having.isEmpty() || having.size() == shown.size() ? "" : "\nOf " + String.join(", ", having) + ".";
     }
 
     private static void row(StringBuilder text, String left, String right) {

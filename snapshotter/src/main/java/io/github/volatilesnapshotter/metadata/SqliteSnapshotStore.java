@@ -15,9 +15,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
-import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
@@ -34,9 +32,6 @@ import org.jspecify.annotations.Nullable;
  * from it, again and again until that succeeds and writes are accepted again.
  */
 public final class SqliteSnapshotStore implements SnapshotStore {
-    /** Ids are reserved on disk in blocks, so that giving one takes no flush. A restart skips what is left of a block. */
-    static final long ID_BLOCK = 4_096;
-
     /** The log is carried over when it is longer than this, which only a test makes another... */
     static final long LOG_CHECKPOINT_BYTES = Long.getLong("volatilesnapshotter.checkpoint", 4L << 20);
 
@@ -58,7 +53,6 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** How long a transaction waits to learn whether a disk that is in doubt has kept the records. */
     private static final long DOUBT_WAIT_MILLIS = 5_000;
 
-    private static final long WRITER_TIMEOUT_MILLIS = 30_000;
     private static final long MAINTENANCE_TIMEOUT_MILLIS = 30_000;
 
     /** Why writes are refused, and {@link System#nanoTime} of when that began. */
@@ -74,15 +68,14 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     private final StoreObserver observer;
     private final SharedStrings strings = new SharedStrings();
     private final Mirror mirror = new Mirror();
-    private final ReentrantLock writer = new ReentrantLock();
+    private final WriterTurn turn;
     /** Before the writer's turn: those that wait for a flush take it together. */
     private final DurableTurns durables = new DurableTurns();
 
     private final Semaphore maintenanceDue = new Semaphore(0);
     private final CountDownLatch closing = new CountDownLatch(1);
     private final Thread maintenance;
-    private final AtomicLong nextId = new AtomicLong();
-    private volatile long idsReservedThrough;
+    private final ReservedIds ids = new ReservedIds();
     private final AtomicReference<@Nullable Refusal> refusal = new AtomicReference<>();
     private final Doubts doubts = new Doubts();
     private volatile boolean closed;
@@ -99,6 +92,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     private SqliteSnapshotStore(DatabaseFiles files, SqliteFile file, TransactionNote note, StoreObserver observer) {
         this.path = files.database();
+        this.turn = new WriterTurn(path);
         this.note = note;
         this.files = files;
         this.file = file;
@@ -176,19 +170,29 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         // Before anything says that the records were opened: a start that is killed in between has the same outcome.
         note.begin(path, identity, lastTransaction);
         mirror.apply(records);
-        long lastReserved = row.idsReservedThrough();
         long lastGiven = records.isEmpty()
                 ? 0
                 : ((Change.Insert) records.getLast()).record().id();
-        nextId.set(Math.max(lastReserved, lastGiven) + 1);
+        ids.load(row.idsReservedThrough(), lastGiven);
+        try {
+            bringToDisk();
+        } catch (MetadataException e) {
+            if (e.reason() != Reason.FAILED) {
+                throw e;
+            }
+            // All is in memory. The maintenance writes it anew when the disk lets it.
+            refuseWritesAfter(e);
+        }
+    }
+
+    /** What is loaded, and that it is in use. */
+    private void bringToDisk() throws MetadataException {
         if (!files.areOnDisk()) {
             // The process before has died after the disk had failed, and before it could write the file anew.
             long begunAtNanos = System.nanoTime();
             rebuild();
             observer.rebuilt(System.nanoTime() - begunAtNanos);
         }
-        // What is there can be read also where there is no room for anything; the next change tries again.
-        idsReservedThrough = lastReserved;
         try {
             file.markInUse(note.isKept());
             isMarked = true;
@@ -198,6 +202,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             if (!e.isDiskFull()) {
                 throw e;
             }
+            // What is there can be read also where there is no room for anything; the next change tries again.
             observer.noRoom(e);
         }
     }
@@ -259,8 +264,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     @Override
     public <T, X extends Exception> T orderedNow(Work<T, X> work) throws X, MetadataException {
         long calledAtNanos = System.nanoTime();
-        becomeWriter();
-        try {
+        try (WriterTurn.Held _ = becomeWriter()) {
             long begunAtNanos = System.nanoTime();
             ChangeSet transaction = new ChangeSet(mirror, strings);
             T answer;
@@ -273,25 +277,18 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             commit(changes, Durability.ORDERED);
             observer.written(Durability.ORDERED, begunAtNanos - calledAtNanos, System.nanoTime() - begunAtNanos);
             return answer;
-        } finally {
-            writer.unlock();
         }
     }
 
     @Override
     public <T, X extends Exception> T durable(Work<T, X> work) throws X, MetadataException {
-        refuseNested();
+        turn.refuseNested();
         awaitOutcomeOfDoubts();
         DurableWrite<T, X> write = new DurableWrite<>(work);
         DurableTurns.@Nullable Place lead = awaitTurn(write);
         if (lead != null) {
-            try {
-                becomeWriter();
-                try {
-                    writeTogether(durables.take());
-                } finally {
-                    writer.unlock();
-                }
+            try (WriterTurn.Held _ = becomeWriter()) {
+                writeTogether(durables.take());
             } finally {
                 durables.end(lead);
             }
@@ -302,12 +299,11 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** Null if another thread has written it. */
     private DurableTurns.@Nullable Place awaitTurn(DurableWrite<?, ?> write) throws MetadataException {
         try {
-            return durables.await(write, WRITER_TIMEOUT_MILLIS);
+            return durables.await(write, WriterTurn.TIMEOUT_MILLIS);
         } catch (TimeoutException e) {
-            throw busy();
+            throw turn.busy();
         } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw interrupted();
+            throw turn.interrupted();
         }
     }
 
@@ -397,35 +393,33 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     @Override
     public long newId() throws MetadataException {
-        long id = nextId.getAndIncrement();
-        long reserved = idsReservedThrough;
-        if (id > reserved) {
+        long id = ids.give();
+        if (!ids.isReserved(id)) {
             reserveIdsNow(id);
-        } else if (reserved - id == ID_BLOCK / 2) { // true for exactly one id of each block
+        } else if (ids.isMiddle(id)) {
             maintenanceDue.release();
         }
         return id;
     }
 
     private void reserveIdsNow(long atLeast) throws MetadataException {
-        if (writer.isHeldByCurrentThread()) { // within a transaction, which has not written anything yet
-            if (atLeast > idsReservedThrough) {
-                reserveIds();
-            }
+        if (turn.isMine()) { // within a transaction, which has not written anything yet
+            reserveIds(atLeast);
             return;
         }
-        becomeWriter();
-        try {
-            if (atLeast > idsReservedThrough) {
-                reserveIds();
-            }
-        } finally {
-            writer.unlock();
+        try (WriterTurn.Held _ = becomeWriter()) {
+            reserveIds(atLeast);
+        }
+    }
+
+    private void reserveIds(long atLeast) throws MetadataException {
+        if (!ids.isReserved(atLeast)) {
+            reserveIds();
         }
     }
 
     private void reserveIds() throws MetadataException {
-        long through = nextId.get() + ID_BLOCK;
+        long through = ids.nextThrough();
         try {
             requireMarked();
             file.reserveIds(through);
@@ -434,17 +428,17 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             throw e;
         }
         CrashPoint.IDS_RESERVED.reached();
-        idsReservedThrough = through;
+        ids.reserved(through);
     }
 
     @Override
     public void raiseIdsAbove(long id) {
-        nextId.accumulateAndGet(id + 1, Math::max);
+        ids.raiseAbove(id);
     }
 
     /** How many threads wait for their turn to write. Any thread. */
     public int waitingWriters() {
-        return writer.getQueueLength() + durables.waiting();
+        return turn.waiting() + durables.waiting();
     }
 
     /** Length of the write-ahead log. Any thread. */
@@ -468,23 +462,22 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         if (note.isThere()) {
             return;
         }
-        becomeWriter();
-        try {
+        try (WriterTurn.Held _ = becomeWriter()) {
             note.begin(path, identity, lastTransaction);
-        } finally {
-            writer.unlock();
         }
         observer.notedAgain();
     }
 
-    private void becomeWriter() throws MetadataException {
-        takeTurn();
+    /** The turn of one who may write now. */
+    private WriterTurn.Held becomeWriter() throws MetadataException {
+        WriterTurn.Held held = turn.take();
         Refusal refused = refusal.get();
         String why = closed ? "the store is closed" : refused != null ? refused.why() : null;
         if (why != null) {
-            writer.unlock();
+            held.close();
             throw refused(Reason.REFUSED, why);
         }
+        return held;
     }
 
     @Override
@@ -494,34 +487,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
                 copy,
                 Schema.CURRENT,
                 moment.records(),
-                new StoreRow(Math.max(idsReservedThrough, nextId.get()), identity, moment.lastTransaction(), false));
-    }
-
-    /** Waits for the turn to write: bounded, so that a hung disk gives errors and not a pile of threads. */
-    private void takeTurn() throws MetadataException {
-        refuseNested();
-        try {
-            if (!writer.tryLock() && !writer.tryLock(WRITER_TIMEOUT_MILLIS, TimeUnit.MILLISECONDS)) {
-                throw busy();
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw interrupted();
-        }
-    }
-
-    private void refuseNested() {
-        if (writer.isHeldByCurrentThread()) {
-            throw new IllegalStateException("a transaction within a transaction");
-        }
-    }
-
-    private MetadataException busy() {
-        return refused(Reason.BUSY, "other writers have taken longer than " + WRITER_TIMEOUT_MILLIS + " ms");
-    }
-
-    private MetadataException interrupted() {
-        return refused(Reason.BUSY, "interrupted while waiting for other writers");
+                new StoreRow(ids.highest(), identity, moment.lastTransaction(), false));
     }
 
     private MetadataException refused(Reason reason, String why) {
@@ -567,13 +533,8 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         if (!doubts.areOpen() || refusal.get() != null) {
             return; // while writes are refused, the next attempt to write the file anew is what settles a doubt
         }
-        try {
-            becomeWriter();
-            try {
-                commit(List.of(), Durability.DURABLE);
-            } finally {
-                writer.unlock();
-            }
+        try (WriterTurn.Held _ = becomeWriter()) {
+            commit(List.of(), Durability.DURABLE);
         } catch (MetadataException e) {
             if (refusal.get() == null && !closed) {
                 observer.maintenanceFailed(e);
@@ -626,30 +587,23 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** Writes the file anew from memory and accepts writes again. If that fails, the old files are as they were. */
     private void rebuild() throws MetadataException {
         Acknowledged moment = acknowledged();
-        // Not below what was reserved: ids are still given from that.
-        long idsThrough = Math.max(idsReservedThrough, nextId.get() + ID_BLOCK);
+        long idsThrough = ids.nextThrough();
         FreshDatabase.write(
                 files,
                 Schema.CURRENT,
                 moment.records(),
                 new StoreRow(idsThrough, identity, moment.lastTransaction(), isRestored));
-        takeTurn();
-        try {
+        try (WriterTurn.Held _ = turn.take()) {
             if (!closed) { // else the next one to open it puts the new file in place
                 switchToNext(idsThrough);
             }
-        } finally {
-            writer.unlock();
         }
     }
 
     /** Taken in a writer's turn: none that began before writes were refused is still under way, and none begins. */
     private Acknowledged acknowledged() throws MetadataException {
-        takeTurn();
-        try {
+        try (WriterTurn.Held _ = turn.take()) {
             return new Acknowledged(mirror.all(), lastTransaction);
-        } finally {
-            writer.unlock();
         }
     }
 
@@ -667,19 +621,16 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         // must stay
         // open until the next one is on disk.
         file.reserveIds(idsThrough);
-        idsReservedThrough = idsThrough;
+        ids.reserved(idsThrough);
         checkpointAtBytes = LOG_CHECKPOINT_BYTES;
         changesSinceLook = 0;
         refusal.set(null);
     }
 
     private void reserveIdsAhead() throws MetadataException {
-        if (idsReservedThrough - nextId.get() < ID_BLOCK / 2) {
-            becomeWriter();
-            try {
+        if (ids.areScarce()) {
+            try (WriterTurn.Held _ = becomeWriter()) {
                 reserveIds();
-            } finally {
-                writer.unlock();
             }
         }
     }
@@ -690,8 +641,16 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             return;
         }
         flushLogAhead();
-        becomeWriter();
-        long blockedAtNanos = System.nanoTime();
+        long blockedNanos;
+        try (WriterTurn.Held _ = becomeWriter()) {
+            long begunAtNanos = System.nanoTime();
+            emptyLog(logBytes);
+            blockedNanos = System.nanoTime() - begunAtNanos;
+        }
+        observer.checkpointed(logBytes, blockedNanos);
+    }
+
+    private void emptyLog(long logBytes) throws MetadataException {
         try {
             checkpointAtBytes = logBytes + LOG_RETRY_BYTES;
             if (!file.checkpoint()) {
@@ -705,10 +664,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         } catch (MetadataException e) {
             refuseWritesAfter(e);
             throw e;
-        } finally {
-            writer.unlock();
         }
-        observer.checkpointed(logBytes, System.nanoTime() - blockedAtNanos);
     }
 
     private void flushLogAhead() throws MetadataException {
@@ -723,15 +679,12 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** As the interface says; after a write that left the disk uncertain the file is left to the end of the process. */
     @Override
     public void close() throws MetadataException {
-        takeTurn();
-        try {
+        try (WriterTurn.Held _ = turn.take()) {
             if (closed) {
                 return;
             }
             closed = true;
             closing.countDown();
-        } finally {
-            writer.unlock();
         }
         endMaintenance();
         try {

@@ -298,13 +298,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         recovery.adopt();
         CrashPoint.START_ADOPTED.reached();
         WatchedSuperblock.Past past = superblock.past();
-        // Before a new sentinel stands, which would tell the next start, should this one be killed, that all was well.
-        if (!recovery.judge(past)) {
-            throw new StartException(
-                    "what can't be trusted any more could not be recorded in " + layout.database()
-                            + ": see the log; if its filesystem is full, delete something in the upper (snapshots/ID/fs) of a container that is stopped");
-        }
-        var _ = superblock.start();
+        boolean isRecorded = judge(recovery, past, layout);
+        var _ = superblock.start(isRecorded);
         var _ = inquiry.lookAtOverlays();
         RecoveryReport report = recovery.report();
         RecoveryReports.Start start = new RecoveryReports.Start(
@@ -328,6 +323,27 @@ public final class RunningSnapshotter implements AutoCloseable {
                 LOOKS_OF_WATCH * settings.watch().intervalMillis());
         opened.add(after::close);
         after.start();
+    }
+
+    /**
+     * What can't be trusted is recorded before a new sentinel stands, which would tell the next start, should this one be killed, that all
+     * was well. Where the disk takes no records, none stands before it does.
+     *
+     * @return whether it is recorded
+     * @throws StartException if it can't be recorded for another reason, such as a full filesystem
+     */
+    private boolean judge(Recovery recovery, WatchedSuperblock.Past past, Layout layout)
+            throws SyscallException, StartException {
+        boolean wasWritable = store.isWritable();
+        boolean isRecorded = recovery.judge(past);
+        boolean isDiskFailing = !(wasWritable && store.isWritable());
+        // A clean sentinel that stays in its place would say that all was well, too.
+        if (!isRecorded && !(isDiskFailing && past != WatchedSuperblock.Past.CLEAN)) {
+            throw new StartException(
+                    "what can't be trusted any more could not be recorded in " + layout.database()
+                            + ": see the log; if its filesystem is full, delete something in the upper (snapshots/ID/fs) of a container that is stopped");
+        }
+        return isRecorded;
     }
 
     /** Told of each new state of the superblock, and at once of the one it is in, with device and reason for people; must not wait. */

@@ -126,7 +126,9 @@ public final class StartChecks {
                     + " (in a container: a hostPath or a volume)");
         }
         if (stat.readOnly()) {
-            throw new StartException("root " + root + " lies on a read-only filesystem");
+            throw new StartException("root " + root
+                    + " lies on a read-only filesystem; if the kernel has made it so after an error (see dmesg),"
+                    + " stop the containers on it, unmount it with everything on it, check it and mount it again");
         }
         Path probe = root.resolve(".start-check");
         DirectoryTree.delete(probe);

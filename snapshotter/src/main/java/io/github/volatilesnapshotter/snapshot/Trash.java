@@ -20,9 +20,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
@@ -46,11 +43,8 @@ import org.jspecify.annotations.Nullable;
 final class Trash implements AutoCloseable {
     private static final System.Logger LOG = System.getLogger(Trash.class.getName());
 
-    /** What can't be deleted now is tried again after this, then after ever longer pauses... */
-    private static final long RETRY_MILLIS = 30_000;
-
-    /** ...which are no longer than this. */
-    private static final long LONGEST_RETRY_MILLIS = 3_600_000;
+    /** From one look for what is due again to the next. */
+    private static final long RETRY_MILLIS = Postponed.FIRST_PAUSE_MILLIS;
 
     private static final long STOP_WAIT_MILLIS = 5_000;
 
@@ -75,10 +69,10 @@ final class Trash implements AutoCloseable {
     private final AtomicReference<@Nullable FutureTask<Boolean>> nextSweep = new AtomicReference<>();
 
     /** What could not be deleted, in the trash now; used by the thread, but for its size. */
-    private final Map<Path, Failed> failed = new ConcurrentHashMap<>();
+    private final Postponed failed = new Postponed(System::nanoTime);
 
     /** What could not be moved here, by its path now. Added to by any thread; taken from by the trash's. */
-    private final Map<Path, Failed> unmoved = new ConcurrentHashMap<>();
+    private final Postponed unmoved = new Postponed(System::nanoTime);
 
     private final AtomicBoolean isOverfull = new AtomicBoolean();
 
@@ -90,20 +84,6 @@ final class Trash implements AutoCloseable {
     private record Listing(long left, long movedBefore) {
         Listing lessOne() {
             return new Listing(left - 1, movedBefore);
-        }
-    }
-
-    /** When the next try is due, as {@link System#nanoTime}, and the pause after it. */
-    private record Failed(long nextNanos, long pauseMillis) {
-        static Failed after(@Nullable Failed before) {
-            long pauseMillis = before == null ? RETRY_MILLIS : before.pauseMillis();
-            return new Failed(
-                    System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(pauseMillis),
-                    Math.min(2 * pauseMillis, LONGEST_RETRY_MILLIS));
-        }
-
-        boolean isDue() {
-            return System.nanoTime() - nextNanos >= 0;
         }
     }
 
@@ -150,7 +130,7 @@ final class Trash implements AutoCloseable {
 
     private void keepInMind(Path path, SyscallException why) {
         if (unmoved.size() < MOST_UNMOVED) {
-            if (unmoved.putIfAbsent(path, Failed.after(null)) == null) {
+            if (unmoved.add(path)) {
                 LOG.log(WARNING, path + " can't be moved to the trash now, it is tried again", why);
             }
             retryLater();
@@ -296,14 +276,13 @@ final class Trash implements AutoCloseable {
         try {
             List<Path> contents = list();
             setPriority();
-            failed.keySet().retainAll(Set.copyOf(contents));
+            failed.retainAll(contents);
             for (Path path : contents) {
-                Failed before = failed.get(path);
-                if (!thread.isShutdown() && (all || before == null || before.isDue())) {
-                    delete(path, before);
+                if (!thread.isShutdown() && (all || failed.isDue(path))) {
+                    delete(path);
                 }
             }
-            return failed.isEmpty() && unmoved.isEmpty();
+            return failing() == 0;
         } catch (SyscallException e) {
             LOG.log(WARNING, "trash " + directory + " can't be read, tried again in " + RETRY_MILLIS + " ms", e);
             return false;
@@ -311,18 +290,18 @@ final class Trash implements AutoCloseable {
     }
 
     private void moveWhatCouldNotBe(boolean all) {
-        unmoved.forEach((path, before) -> {
-            if (thread.isShutdown() || !(all || before.isDue())) {
-                return;
+        for (Path path : unmoved.paths()) {
+            if (thread.isShutdown() || !(all || unmoved.isDue(path))) {
+                continue;
             }
             try {
                 boolean _ = move(path);
                 unmoved.remove(path);
             } catch (SyscallException e) {
-                unmoved.put(path, Failed.after(before));
+                boolean _ = unmoved.postpone(path);
                 LOG.log(DEBUG, path + " still can't be moved to the trash", e);
             }
-        });
+        }
     }
 
     private List<Path> list() throws SyscallException {
@@ -332,16 +311,18 @@ final class Trash implements AutoCloseable {
         return contents;
     }
 
-    private void delete(Path path, @Nullable Failed before) {
+    private void delete(Path path) {
         try {
             deleteOrDetach(path);
             CrashPoint.TRASH_DELETED.reached();
             failed.remove(path);
             listing = listing.lessOne();
         } catch (SyscallException e) {
-            failed.put(path, Failed.after(before));
             // Once: it may stay for hours.
-            LOG.log(before == null ? WARNING : DEBUG, "trash " + path + " can't be deleted now, it is tried again", e);
+            LOG.log(
+                    failed.postpone(path) ? WARNING : DEBUG,
+                    "trash " + path + " can't be deleted now, it is tried again",
+                    e);
         }
     }
 

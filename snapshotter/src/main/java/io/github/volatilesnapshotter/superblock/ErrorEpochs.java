@@ -134,10 +134,11 @@ final class ErrorEpochs implements AutoCloseable {
      * Adopts the sentinel of an earlier daemon or mounts a new one; an error that it reports, or that is unseen, is cleared. If that
      * can't be done now, because the disk fails, an epoch stays open and the watch goes on trying.
      *
+     * @param isRecorded whether all that can't be trusted is; if not, no new sentinel stands before the listener says that it is
      * @return whether a sentinel stood and is clean
      * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */
-    boolean start() throws SyscallException {
+    boolean start(boolean isRecorded) throws SyscallException {
         if (sentinel.adopt()) {
             Optional<Errno> error = sentinel.error();
             if (error.isEmpty()) {
@@ -146,7 +147,7 @@ final class ErrorEpochs implements AutoCloseable {
             }
             begin(error.get());
         } else {
-            Optional<Errno> failure = mountFirst();
+            Optional<Errno> failure = isRecorded ? mountFirst() : Optional.of(Errno.EIO);
             if (failure.isEmpty()) {
                 return false;
             }

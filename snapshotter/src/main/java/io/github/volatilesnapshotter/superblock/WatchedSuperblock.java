@@ -148,11 +148,12 @@ public final class WatchedSuperblock implements AutoCloseable {
      * Adopts the sentinel of an earlier daemon or mounts a new one, having asked the listener if there is an error. One that can't be
      * cleared, because the disk still fails, does not stop the start.
      *
+     * @param isRecorded whether all that can't be trusted is recorded; if not, no new sentinel stands before the listener says that it is
      * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */
-    public Past start() throws SyscallException {
+    public Past start(boolean isRecorded) throws SyscallException {
         Entries.createDirectories(places.mountPoint(), 0700);
-        boolean isClean = epochs.start();
+        boolean isClean = epochs.start(isRecorded);
         probe.start();
         probe.request();
         return isClean ? Past.CLEAN : Past.UNKNOWN;

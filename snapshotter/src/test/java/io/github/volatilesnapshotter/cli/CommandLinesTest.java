@@ -153,7 +153,9 @@ class CommandLinesTest {
     @Test
     void the_help_of_one_command_says_more() {
         assertThat(Volatilectl.program().run("--help")).isZero();
-        assertThat(output()).contains("--config FILE").doesNotContain("default/5/web-1", "lost-layer");
+        assertThat(output())
+                .contains("--config FILE", "if none runs.", "Of backup, restore, recovery.", "Of backup.")
+                .doesNotContain("default/5/web-1", "lost-layer");
 
         streams.forget();
         assertThat(Volatilectl.program().run("recovery", "--help")).isZero();

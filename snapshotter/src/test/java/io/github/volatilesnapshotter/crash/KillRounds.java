@@ -5,6 +5,7 @@ import io.github.volatilesnapshotter.crash.Ledger.Crash;
 import io.github.volatilesnapshotter.crash.Violation.Kind;
 import io.github.volatilesnapshotter.lab.Disk;
 import io.github.volatilesnapshotter.lab.FaultyDisk;
+import io.github.volatilesnapshotter.lab.FuseDisk;
 import io.grpc.StatusRuntimeException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -111,6 +112,7 @@ final class KillRounds implements AutoCloseable {
     private final Turns ofStarts;
     private final Ledger ledger = new Ledger();
     private int round;
+    private boolean isFailing;
     private boolean isLossAccepted;
     private boolean isRemounted;
 
@@ -214,8 +216,12 @@ final class KillRounds implements AutoCloseable {
             }
             peer.kill();
             running.stop();
-            if (load.mayFail()) {
-                disk.heal();
+            peer.disarm();
+            if (isFailing) {
+                if (random.nextBoolean()) {
+                    startWhileItFails();
+                }
+                heal();
             }
             if (isAtPoint) {
                 tally.point(OF_LOADS, point, hasEnded);
@@ -227,17 +233,34 @@ final class KillRounds implements AutoCloseable {
         }
     }
 
+    /** And dies again. A disk that loses the file system's own blocks may have made it read-only, or have lost records. */
+    private void startWhileItFails() throws IOException {
+        peer.launch(options());
+        boolean isServing = peer.awaitServing();
+        peer.kill();
+        tally.startedWhileItFailed(isServing);
+        if (!isServing && disk instanceof FuseDisk) {
+            tally.violated(new Violation(Kind.NO_START, "while data can't be stored: " + peer.logTail()));
+        }
+    }
+
     /** Whether the load has ended, because the daemon has died. */
     private boolean fail(Load running, boolean healsAgain) throws IOException, InterruptedException {
         disk.startFailing();
+        isFailing = true;
         if (!healsAgain) {
             return running.awaitEnd(ERROR_MILLIS);
         }
         if (running.awaitEnd(ERROR_TO_HEAL_MILLIS)) {
             return true;
         }
-        disk.heal();
+        heal();
         return running.awaitEnd(HEALED_MILLIS);
+    }
+
+    private void heal() throws IOException {
+        disk.heal();
+        isFailing = false;
     }
 
     /** The records can be written on the one disk while the data can't; on the other it is time for what only that one comes to. */

@@ -29,6 +29,8 @@ final class Tally {
     private int rounds;
     private int deathsAtPoints;
     private int pointsMissed;
+    private int startsWhileItFailed;
+    private int servedWhileItFailed;
     private int remounts;
     private int refusedLosses;
     private long answers;
@@ -78,6 +80,12 @@ final class Tally {
         refusedLosses++;
     }
 
+    /** A start on the failing disk. */
+    void startedWhileItFailed(boolean isServing) {
+        startsWhileItFailed++;
+        servedWhileItFailed += isServing ? 1 : 0;
+    }
+
     /** The turns of a kind of points in this series. */
     Turns turns(String kind, Supplier<Turns> made) {
         return turns.computeIfAbsent(kind, _ -> made.get());
@@ -117,6 +125,10 @@ final class Tally {
                         .formatted(rounds, answers, layers, survivors, poisoned, remounts, refusedLosses));
         if (deathsAtPoints + pointsMissed > 0) {
             lines.add(deaths());
+        }
+        if (startsWhileItFailed > 0) {
+            lines.add(
+                    "%d of %d starts while the disk failed served".formatted(servedWhileItFailed, startsWhileItFailed));
         }
         lines.add("something wrong in %d of %d rounds%s".formatted(roundsWithViolations.size(), rounds, wrong()));
         return lines.stream().map(line -> peer + ": " + line).collect(Collectors.joining("\n"));

@@ -93,7 +93,7 @@ final class BackupTest {
             insert(store, active(store.newId(), "then", 0));
             store.copyTo(copy);
             insert(store, active(store.newId(), "since", 0));
-            for (int id = 0; id < 3 * SqliteSnapshotStore.ID_BLOCK; id++) {
+            for (int id = 0; id < 3 * ReservedIds.BLOCK; id++) {
                 store.newId();
             }
             lastId = store.newId();

@@ -188,7 +188,7 @@ final class RebuildTest {
     }
 
     @ParameterizedTest
-    @ValueSource(longs = {10, 2 * SqliteSnapshotStore.ID_BLOCK})
+    @ValueSource(longs = {10, 2 * ReservedIds.BLOCK})
     void ids_are_not_repeated_over_a_rebuild_and_a_restart(long givenAfterRebuild) throws Exception {
         long last = 0;
         for (int run = 0; run < 2; run++) {

@@ -233,7 +233,7 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
                 long first = store.newId();
                 assertThat(first).isGreaterThan(last);
                 last = first;
-                for (int i = 0; i < SqliteSnapshotStore.ID_BLOCK + 10; i++) {
+                for (int i = 0; i < ReservedIds.BLOCK + 10; i++) {
                     last = store.newId();
                 }
             }
@@ -244,7 +244,7 @@ final class SqliteSnapshotStoreTest extends SnapshotStoreKit {
     void the_next_ids_are_reserved_while_half_of_the_last_are_still_left() throws Exception {
         try (SqliteSnapshotStore store = SqliteSnapshotStore.open(file)) {
             long before = idsReservedOnDisk();
-            while (store.newId() < before - SqliteSnapshotStore.ID_BLOCK / 2 + 1) {}
+            while (store.newId() < before - ReservedIds.BLOCK / 2 + 1) {}
             Awaitility.await().atMost(Duration.ofSeconds(10)).until(() -> idsReservedOnDisk() > before);
         }
     }

@@ -106,7 +106,7 @@ class EpochOrderTest {
                 new WatchSettings(1_000, 60_000, 10_000),
                 metrics);
         superblock.setListener(records);
-        superblock.start();
+        superblock.start(true);
         return superblock;
     }
 

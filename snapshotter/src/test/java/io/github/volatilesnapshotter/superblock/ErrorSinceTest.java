@@ -103,7 +103,7 @@ class ErrorSinceTest {
                 OverlayMounter.forKernel(KernelRelease.current()),
                 new WatchSettings(1_000, 60_000, 10_000),
                 metrics);
-        superblock.start();
+        superblock.start(true);
         return superblock;
     }
 

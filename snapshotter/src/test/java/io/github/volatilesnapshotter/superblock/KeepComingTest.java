@@ -80,7 +80,7 @@ class KeepComingTest {
                 new WatchSettings(1_000, 60_000, 10_000),
                 metrics);
         superblock.setListener(listener);
-        superblock.start();
+        superblock.start(true);
     }
 
     @AfterEach

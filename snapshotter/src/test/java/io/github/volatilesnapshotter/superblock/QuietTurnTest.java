@@ -40,7 +40,7 @@ class QuietTurnTest {
                     OverlayMounter.forKernel(KernelRelease.current()),
                     new WatchSettings(1_000, 60_000, 10_000),
                     metrics);
-            superblock.start();
+            superblock.start(true);
             try (TraceInstance trace =
                     TraceInstance.create("quiet-turn-" + ProcessHandle.current().pid())) {
                 for (int number = 0; number < OVERLAYS; number++) {
