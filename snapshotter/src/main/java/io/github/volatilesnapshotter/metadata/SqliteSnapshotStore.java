@@ -187,11 +187,9 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /** What is loaded, and that it is in use. */
     private void bringToDisk() throws MetadataException {
-        if (!files.areOnDisk()) {
-            // The process before has died after the disk had failed, and before it could write the file anew.
-            long begunAtNanos = System.nanoTime();
-            rebuild();
-            observer.rebuilt(System.nanoTime() - begunAtNanos);
+        // If not, the process before has died after the disk had failed, and before it could write the file anew.
+        if (!files.areOnDisk() && !isRebuilt()) {
+            return;
         }
         try {
             file.markInUse(note.isKept());
@@ -205,6 +203,22 @@ public final class SqliteSnapshotStore implements SnapshotStore {
             // What is there can be read also where there is no room for anything; the next change tries again.
             observer.noRoom(e);
         }
+    }
+
+    /** If not, because the disk fails still, the maintenance goes on trying. */
+    private boolean isRebuilt() throws MetadataException {
+        long begunAtNanos = System.nanoTime();
+        try {
+            rebuild();
+        } catch (MetadataException e) {
+            refuseWritesAfter(e);
+            if (refusal.get() == null) {
+                throw e;
+            }
+            return false;
+        }
+        observer.rebuilt(System.nanoTime() - begunAtNanos);
+        return true;
     }
 
     /** Before anything else is written. */

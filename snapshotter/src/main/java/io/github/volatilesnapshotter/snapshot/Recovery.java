@@ -178,7 +178,11 @@ final class Recovery {
                 case COMMITTED -> directories.remove(snapshot.id());
                 case ACTIVE -> {
                     boolean hasDirectory = directories.remove(snapshot.id());
-                    tryTo("judge", snapshot.id(), () -> judgeActive(snapshot, hasDirectory, toResume));
+                    if (!tryTo("judge", snapshot.id(), () -> judgeActive(snapshot, hasDirectory, toResume))
+                            && !isJudged(snapshot.id())) {
+                        // Nobody watches it: the next start must not take it for one that somebody has.
+                        condemn(snapshot, PoisonReason.UNVERIFIABLE, "it can't be judged");
+                    }
                     CrashPoint.START_JUDGED.reached();
                 }
             }
@@ -188,6 +192,10 @@ final class Recovery {
         CrashPoint.START_POISONED.reached();
         directories.forEach(this::throwAwayOrphan);
         return isRecorded;
+    }
+
+    private boolean isJudged(long id) {
+        return uppers.overlay(id).isPresent() || verdicts.stream().anyMatch(verdict -> verdict.id() == id);
     }
 
     /** Ids are never given again, whatever the records say. */

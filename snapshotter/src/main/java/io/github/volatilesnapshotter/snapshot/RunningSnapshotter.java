@@ -335,7 +335,8 @@ public final class RunningSnapshotter implements AutoCloseable {
     private boolean judge(Recovery recovery, WatchedSuperblock.Past past, Layout layout)
             throws SyscallException, StartException {
         boolean wasWritable = store.isWritable();
-        boolean isRecorded = recovery.judge(past);
+        // Once more, as the records may have been written anew meanwhile.
+        boolean isRecorded = recovery.judge(past) || poisoner.recordAll();
         boolean isDiskFailing = !(wasWritable && store.isWritable());
         // A clean sentinel that stays in its place would say that all was well, too.
         if (!isRecorded && !(isDiskFailing && past != WatchedSuperblock.Past.CLEAN)) {

@@ -142,7 +142,7 @@ final class ErrorEpochs implements AutoCloseable {
         if (sentinel.adopt()) {
             Optional<Errno> error = sentinel.error();
             if (error.isEmpty()) {
-                diskCheck.prepare();
+                prepareCheck();
                 return true;
             }
             begin(error.get());
@@ -155,6 +155,18 @@ final class ErrorEpochs implements AutoCloseable {
         }
         var _ = awaitClean(START_WAIT_MILLIS);
         return false;
+    }
+
+    /** Where the disk does not let it the check does it itself. */
+    private void prepareCheck() throws SyscallException {
+        try {
+            diskCheck.prepare();
+        } catch (SyscallException e) {
+            if (!isDisk(e.errno())) {
+                throw e;
+            }
+            LOG.log(WARNING, "the disk's check can't be prepared yet", "device", device, "failure", e);
+        }
     }
 
     /** Why the disk does not let it; empty if it stands. */
