@@ -3,7 +3,7 @@ package io.github.volatilesnapshotter.metadata;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * Ids of snapshots, each of which is given once, whatever comes: on disk is a number above all that were given. It is raised by blocks, so that
+ * Ids of snapshots, each of which is given once, whatever comes: on disk is a number not below any that was given. It is raised by blocks, so that
  * giving one takes no flush; a restart skips what is left of a block. Any thread; only a writer raises what is reserved.
  */
 final class ReservedIds {

@@ -299,7 +299,8 @@ public final class RunningSnapshotter implements AutoCloseable {
         CrashPoint.START_ADOPTED.reached();
         WatchedSuperblock.Past past = superblock.past();
         boolean isRecorded = judge(recovery, past, layout);
-        var _ = superblock.start(isRecorded);
+        // What the overlays say next must be recorded before a new sentinel stands, too.
+        var _ = superblock.start(isRecorded && store.isWritable());
         var _ = inquiry.lookAtOverlays();
         RecoveryReport report = recovery.report();
         RecoveryReports.Start start = new RecoveryReports.Start(

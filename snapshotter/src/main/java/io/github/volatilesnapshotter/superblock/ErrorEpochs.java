@@ -134,7 +134,7 @@ final class ErrorEpochs implements AutoCloseable {
      * Adopts the sentinel of an earlier daemon or mounts a new one; an error that it reports, or that is unseen, is cleared. If that
      * can't be done now, because the disk fails, an epoch stays open and the watch goes on trying.
      *
-     * @param isRecorded whether all that can't be trusted is; if not, no new sentinel stands before the listener says that it is
+     * @param isRecorded whether all that can't be trusted is, and more can be; if not, no new sentinel stands before the listener says so
      * @return whether a sentinel stood and is clean
      * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */

@@ -148,7 +148,7 @@ public final class WatchedSuperblock implements AutoCloseable {
      * Adopts the sentinel of an earlier daemon or mounts a new one, having asked the listener if there is an error. One that can't be
      * cleared, because the disk still fails, does not stop the start.
      *
-     * @param isRecorded whether all that can't be trusted is recorded; if not, no new sentinel stands before the listener says that it is
+     * @param isRecorded whether all that can't be trusted is recorded, and more can be; if not, no new sentinel stands before the listener says so
      * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */
     public Past start(boolean isRecorded) throws SyscallException {

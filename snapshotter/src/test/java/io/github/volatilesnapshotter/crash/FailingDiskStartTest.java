@@ -40,6 +40,8 @@ final class FailingDiskStartTest {
     @TempDir
     private Path directory;
 
+    private List<String> actives = List.of(CONTAINER, UNPACKED);
+
     /** Where the container writes. */
     private Path container;
 
@@ -120,7 +122,7 @@ final class FailingDiskStartTest {
 
             start(peer);
 
-            assertThat(peer.loggedSinceLaunch()).contains("poison holds in memory only");
+            await().atMost(BOUND).until(() -> peer.loggedSinceLaunch().contains("poison holds in memory only"));
             assertServesWhatIsWhole(peer);
             peer.kill();
             start(peer);
@@ -162,23 +164,47 @@ final class FailingDiskStartTest {
         }
     }
 
+    /** What is mounted tells itself what it has lost, and nothing else must be recorded. */
+    @ParameterizedTest
+    @EnumSource
+    void without_a_sentinel_and_with_nothing_but_a_mounted_container(FileSystem fileSystem) throws Exception {
+        play(fileSystem, (disk, peer) -> {
+            try (Client client = peer.connect()) {
+                client.remove(UNPACKED);
+                actives = List.of(CONTAINER);
+            }
+            stopAndLoseAWrite(disk, peer);
+            Traces.unmountBelow(peer.state());
+
+            start(peer);
+
+            assertServesWhatIsWhole(peer);
+            assertThat(MountInfo.all())
+                    .noneMatch(mount -> Path.of(mount.mountPoint()).startsWith(peer.state()));
+            peer.kill();
+            start(peer);
+            assertServesWhatIsWhole(peer);
+            assertRecordsWhenItHasHealed(disk, peer);
+        });
+    }
+
     private static boolean isPoisoned(Client client, String key) {
         return client.stat(key).getLabelsMap().containsKey(Labels.POISONED);
     }
 
     /** An error of a superblock is everybody's who was there. */
-    private static void assertServesWhatIsWhole(Peer peer) {
+    private void assertServesWhatIsWhole(Peer peer) {
         try (Client client = peer.connect()) {
             assertThat(isPoisoned(client, LAYER)).isFalse();
             assertThat(client.mounts(VIEW)).isNotEmpty();
-            for (String active : List.of(CONTAINER, UNPACKED)) {
+            for (String active : actives) {
                 assertThat(isPoisoned(client, active)).as(active).isTrue();
                 assertThatThrownBy(() -> client.mounts(active)).hasMessageContaining("FAILED_PRECONDITION");
             }
         }
     }
 
-    private static void assertRecordsWhenItHasHealed(Disk disk, Peer peer) throws IOException {
+    private void assertRecordsWhenItHasHealed(Disk disk, Peer peer) throws IOException {
         try (Client client = peer.connect()) {
             assertThatThrownBy(() -> client.prepare("default/8/new", LAYER, Map.of()))
                     .hasMessageContaining("UNAVAILABLE");
@@ -193,11 +219,10 @@ final class FailingDiskStartTest {
                             .isTrue());
         }
         peer.kill();
-        start(peer);
+        peer.start();
         assertServesWhatIsWhole(peer);
         try (Client client = peer.connect()) {
-            client.remove(CONTAINER);
-            client.remove(UNPACKED);
+            actives.forEach(client::remove);
         }
     }
 }
