@@ -38,7 +38,13 @@ final class KillSeries {
             throws IOException, InterruptedException {
         Tally tally = new Tally(kind + (mayFail ? " on failing disks" : ""));
         int ofARoot = mayFail ? ROUNDS_OF_A_FAILING_ROOT : ROUNDS_OF_A_ROOT;
-        for (int done = 0; done < rounds; done += ofARoot) {
+        // When a disk fails it is chance which point comes: some more rounds come to those that are left.
+        int most = mayFail && rounds >= ofARoot ? 2 * rounds : rounds;
+        for (int done = 0;
+                done < rounds
+                        || (done < most
+                                && !tally.neverReached(KillRounds.OF_LOADS).isEmpty());
+                done += ofARoot) {
             Path state = directory.resolve("state-" + done);
             Load.Settings load = new Load.Settings(CLIENTS, LAYERS_OF_A_CLIENT, mayFail);
             // Two kinds of failure: one that takes the file system's own blocks too, and one of data only.
@@ -49,7 +55,7 @@ final class KillSeries {
                             : FaultyDisk.create(Disk.FileSystem.EXT4);
                     Peer peer = Peer.of(kind, disk.root().resolve("root"), state);
                     KillRounds run = new KillRounds(peer, disk, load, hasSmallLog, seed + done, tally)) {
-                run.run(Math.min(ofARoot, rounds - done));
+                run.run(Math.min(ofARoot, most - done));
             }
         }
         return tally;
