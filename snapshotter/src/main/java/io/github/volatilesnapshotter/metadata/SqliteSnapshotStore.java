@@ -102,7 +102,8 @@ public final class SqliteSnapshotStore implements SnapshotStore {
 
     /**
      * Opens the file, or makes it, readable by its owner only. Reads and verifies all of it. If the process before died while it
-     * put a new file in the place of one it could not trust, that is ended first.
+     * put a new file in the place of one it could not trust, that is ended first. On a disk that fails all that was read is served, and writes
+     * are refused until it takes them ({@link #isWritable}).
      *
      * @param file in a directory that exists, on a filesystem that can map files
      * @throws MetadataException if it is damaged, of a newer version, or something else: it is never replaced
@@ -188,7 +189,7 @@ public final class SqliteSnapshotStore implements SnapshotStore {
     /** What is loaded, and that it is in use. */
     private void bringToDisk() throws MetadataException {
         // If not, the process before has died after the disk had failed, and before it could write the file anew.
-        if (!files.areOnDisk() && !isRebuilt()) {
+        if (!files.areOnDisk() && !rebuildIfPossible()) {
             return;
         }
         try {
@@ -205,8 +206,8 @@ public final class SqliteSnapshotStore implements SnapshotStore {
         }
     }
 
-    /** If not, because the disk fails still, the maintenance goes on trying. */
-    private boolean isRebuilt() throws MetadataException {
+    /** False if the disk does not let it yet: the maintenance goes on trying. */
+    private boolean rebuildIfPossible() throws MetadataException {
         long begunAtNanos = System.nanoTime();
         try {
             rebuild();

@@ -331,19 +331,18 @@ public final class RunningSnapshotter implements AutoCloseable {
      * was well. Where the disk takes no records, none stands before it does.
      *
      * @return whether it is recorded
-     * @throws StartException if it can't be recorded for another reason, such as a full filesystem
+     * @throws StartException if it can't be recorded for another reason, such as a full filesystem, or while a clean sentinel stands, which
+     *     would tell the next start the same
      */
     private boolean judge(Recovery recovery, WatchedSuperblock.Past past, Layout layout)
             throws SyscallException, StartException {
-        boolean wasWritable = store.isWritable();
         // Once more, as the records may have been written anew meanwhile.
         boolean isRecorded = recovery.judge(past) || poisoner.recordAll();
-        boolean isDiskFailing = !(wasWritable && store.isWritable());
-        // A clean sentinel that stays in its place would say that all was well, too.
-        if (!isRecorded && !(isDiskFailing && past != WatchedSuperblock.Past.CLEAN)) {
-            throw new StartException(
-                    "what can't be trusted any more could not be recorded in " + layout.database()
-                            + ": see the log; if its filesystem is full, delete something in the upper (snapshots/ID/fs) of a container that is stopped");
+        boolean mayBeRecordedLater = !store.isWritable() && past != WatchedSuperblock.Past.CLEAN;
+        if (!isRecorded && !mayBeRecordedLater) {
+            throw new StartException("what can't be trusted any more could not be recorded in " + layout.database()
+                    + ": see the log; if its filesystem is full, delete something in the upper (snapshots/ID/fs) of a container that is stopped;"
+                    + " if its disk fails, start again when it has healed");
         }
         return isRecorded;
     }

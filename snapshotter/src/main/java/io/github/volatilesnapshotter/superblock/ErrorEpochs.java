@@ -134,11 +134,12 @@ final class ErrorEpochs implements AutoCloseable {
      * Adopts the sentinel of an earlier daemon or mounts a new one; an error that it reports, or that is unseen, is cleared. If that
      * can't be done now, because the disk fails, an epoch stays open and the watch goes on trying.
      *
-     * @param isRecorded whether all that can't be trusted is, and more can be; if not, no new sentinel stands before the listener says so
+     * @param mayMount whether a new sentinel may stand at once: all that can't be trusted is recorded, and what is found next can be. If not, none
+     *     does before the listener says so
      * @return whether a sentinel stood and is clean
      * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */
-    boolean start(boolean isRecorded) throws SyscallException {
+    boolean start(boolean mayMount) throws SyscallException {
         if (sentinel.adopt()) {
             Optional<Errno> error = sentinel.error();
             if (error.isEmpty()) {
@@ -147,7 +148,7 @@ final class ErrorEpochs implements AutoCloseable {
             }
             begin(error.get());
         } else {
-            Optional<Errno> failure = isRecorded ? mountFirst() : Optional.of(Errno.EIO);
+            Optional<Errno> failure = mayMount ? mountFirst() : Optional.of(unrecorded());
             if (failure.isEmpty()) {
                 return false;
             }
@@ -155,6 +156,12 @@ final class ErrorEpochs implements AutoCloseable {
         }
         var _ = awaitClean(START_WAIT_MILLIS);
         return false;
+    }
+
+    /** What the epoch begins with that stands for a sentinel which nobody may mount yet: none is taken for an error. */
+    private Errno unrecorded() {
+        LOG.log(WARNING, "no sentinel is mounted before the records can be written", "device", device);
+        return Errno.EIO;
     }
 
     /** Where the disk does not let it the check does it itself. */

@@ -148,12 +148,13 @@ public final class WatchedSuperblock implements AutoCloseable {
      * Adopts the sentinel of an earlier daemon or mounts a new one, having asked the listener if there is an error. One that can't be
      * cleared, because the disk still fails, does not stop the start.
      *
-     * @param isRecorded whether all that can't be trusted is recorded, and more can be; if not, no new sentinel stands before the listener says so
+     * @param mayMount whether a new sentinel may stand at once: all that can't be trusted is recorded, and what is found next can be. If not, none
+     *     does before the listener says so
      * @throws SyscallException if a sentinel can't be mounted for another reason than a failing disk
      */
-    public Past start(boolean isRecorded) throws SyscallException {
+    public Past start(boolean mayMount) throws SyscallException {
         Entries.createDirectories(places.mountPoint(), 0700);
-        boolean isClean = epochs.start(isRecorded);
+        boolean isClean = epochs.start(mayMount);
         probe.start();
         probe.request();
         return isClean ? Past.CLEAN : Past.UNKNOWN;

@@ -60,8 +60,7 @@ final class FailingDiskStartTest {
             } finally {
                 disk.heal();
                 peer.kill();
-                Traces.unmountBelow(peer.root());
-                Traces.unmountBelow(peer.state());
+                Traces.unmountAllOf(peer);
             }
         }
     }
@@ -123,32 +122,40 @@ final class FailingDiskStartTest {
             start(peer);
 
             await().atMost(BOUND).until(() -> peer.loggedSinceLaunch().contains("poison holds in memory only"));
-            assertServesWhatIsWhole(peer);
-            peer.kill();
-            start(peer);
-            assertServesWhatIsWhole(peer);
-            assertRecordsWhenItHasHealed(disk, peer);
+            assertServesUntilItHasHealed(disk, peer);
         });
     }
 
-    /** A new sentinel would say that all was well. */
     @ParameterizedTest
     @EnumSource
     void without_a_sentinel(FileSystem fileSystem) throws Exception {
+        play(fileSystem, this::startWithoutASentinel);
+    }
+
+    /** What is mounted tells itself what it has lost, and nothing else must be recorded. */
+    @ParameterizedTest
+    @EnumSource
+    void without_a_sentinel_and_with_nothing_but_a_mounted_container(FileSystem fileSystem) throws Exception {
         play(fileSystem, (disk, peer) -> {
-            stopAndLoseAWrite(disk, peer);
-            Traces.unmountBelow(peer.state());
-
-            start(peer);
-
-            assertServesWhatIsWhole(peer);
-            assertThat(MountInfo.all())
-                    .noneMatch(mount -> Path.of(mount.mountPoint()).startsWith(peer.state()));
-            peer.kill();
-            start(peer);
-            assertServesWhatIsWhole(peer);
-            assertRecordsWhenItHasHealed(disk, peer);
+            try (Client client = peer.connect()) {
+                client.remove(UNPACKED);
+                actives = List.of(CONTAINER);
+            }
+            startWithoutASentinel(disk, peer);
         });
+    }
+
+    /** A new one would say that all was well. */
+    private void startWithoutASentinel(Disk disk, Peer peer) throws IOException {
+        stopAndLoseAWrite(disk, peer);
+        Traces.unmountBelow(peer.state());
+
+        start(peer);
+
+        assertServesWhatIsWhole(peer);
+        assertThat(MountInfo.all())
+                .noneMatch(mount -> Path.of(mount.mountPoint()).startsWith(peer.state()));
+        assertServesUntilItHasHealed(disk, peer);
     }
 
     /** Where the kernel has let go of a page of the log that is not on disk, say for another test, an operator accepts the loss. */
@@ -164,28 +171,13 @@ final class FailingDiskStartTest {
         }
     }
 
-    /** What is mounted tells itself what it has lost, and nothing else must be recorded. */
-    @ParameterizedTest
-    @EnumSource
-    void without_a_sentinel_and_with_nothing_but_a_mounted_container(FileSystem fileSystem) throws Exception {
-        play(fileSystem, (disk, peer) -> {
-            try (Client client = peer.connect()) {
-                client.remove(UNPACKED);
-                actives = List.of(CONTAINER);
-            }
-            stopAndLoseAWrite(disk, peer);
-            Traces.unmountBelow(peer.state());
-
-            start(peer);
-
-            assertServesWhatIsWhole(peer);
-            assertThat(MountInfo.all())
-                    .noneMatch(mount -> Path.of(mount.mountPoint()).startsWith(peer.state()));
-            peer.kill();
-            start(peer);
-            assertServesWhatIsWhole(peer);
-            assertRecordsWhenItHasHealed(disk, peer);
-        });
+    /** Also after one more kill. */
+    private void assertServesUntilItHasHealed(Disk disk, Peer peer) throws IOException {
+        assertServesWhatIsWhole(peer);
+        peer.kill();
+        start(peer);
+        assertServesWhatIsWhole(peer);
+        assertRecordsWhenItHasHealed(disk, peer);
     }
 
     private static boolean isPoisoned(Client client, String key) {

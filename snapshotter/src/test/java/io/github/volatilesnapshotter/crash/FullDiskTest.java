@@ -220,7 +220,6 @@ final class FullDiskTest {
 
     private static void end(Peer peer) throws IOException {
         peer.kill();
-        Traces.unmountBelow(peer.root());
-        Traces.unmountBelow(peer.state());
+        Traces.unmountAllOf(peer);
     }
 }

@@ -330,7 +330,8 @@ final class Invariants {
             }
         }
         withRecord.forEach((id, name) -> {
-            boolean mayBeGone = disk == DiskState.MOUNTED_ANEW && poisoned.containsKey(name);
+            boolean mayBeGone =
+                    disk == DiskState.MOUNTED_ANEW && isActive(found.get(name)) && poisoned.containsKey(name);
             if (!there.remove(id) && !mayBeGone) {
                 violated(Kind.MISSING_DIRECTORY, "there is no directory " + id + " of " + describe(name));
             }

@@ -312,8 +312,7 @@ final class KillRounds implements AutoCloseable {
                     // up.
                     isRemounted = true;
                     tally.remounted();
-                    Traces.unmountBelow(peer.root());
-                    Traces.unmountBelow(peer.state());
+                    Traces.unmountAllOf(peer);
                     disk.remount();
                 } else {
                     throw e;
@@ -359,8 +358,7 @@ final class KillRounds implements AutoCloseable {
             peer.stop();
         } finally {
             peer.kill();
-            Traces.unmountBelow(peer.root());
-            Traces.unmountBelow(peer.state());
+            Traces.unmountAllOf(peer);
         }
     }
 }

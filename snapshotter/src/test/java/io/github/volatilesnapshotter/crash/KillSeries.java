@@ -21,30 +21,29 @@ final class KillSeries {
 
     /** Our daemon, on disks that work. */
     static Tally kill(Path directory, int rounds, long seed) throws IOException, InterruptedException {
-        return run(Peer.Kind.OURS, directory, rounds, seed, false);
+        return run(Peer.Kind.OURS, directory, rounds, rounds, seed, false);
     }
 
-    /** Our daemon, on disks that fail shortly before the kill. */
-    static Tally killWhileTheDiskFails(Path directory, int rounds, long seed) throws IOException, InterruptedException {
-        return run(Peer.Kind.OURS, directory, rounds, seed, true);
+    /**
+     * Our daemon, on disks that fail shortly before the kill.
+     *
+     * @param most rounds, as long as there is a point of a load at which no daemon has died: which one comes on a failing disk is chance
+     */
+    static Tally killWhileTheDiskFails(Path directory, int rounds, int most, long seed)
+            throws IOException, InterruptedException {
+        return run(Peer.Kind.OURS, directory, rounds, most, seed, true);
     }
 
     /** The stock snapshotter, on disks that work. */
     static Tally killStock(Path directory, int rounds, long seed) throws IOException, InterruptedException {
-        return run(Peer.Kind.STOCK, directory, rounds, seed, false);
+        return run(Peer.Kind.STOCK, directory, rounds, rounds, seed, false);
     }
 
-    private static Tally run(Peer.Kind kind, Path directory, int rounds, long seed, boolean mayFail)
+    private static Tally run(Peer.Kind kind, Path directory, int rounds, int most, long seed, boolean mayFail)
             throws IOException, InterruptedException {
         Tally tally = new Tally(kind + (mayFail ? " on failing disks" : ""));
         int ofARoot = mayFail ? ROUNDS_OF_A_FAILING_ROOT : ROUNDS_OF_A_ROOT;
-        // When a disk fails it is chance which point comes: some more rounds come to those that are left.
-        int most = mayFail && rounds >= ofARoot ? 2 * rounds : rounds;
-        for (int done = 0;
-                done < rounds
-                        || (done < most
-                                && !tally.neverReached(KillRounds.OF_LOADS).isEmpty());
-                done += ofARoot) {
+        for (int done = 0; done < rounds || (done < most && isOneLeft(tally)); done += ofARoot) {
             Path state = directory.resolve("state-" + done);
             Load.Settings load = new Load.Settings(CLIENTS, LAYERS_OF_A_CLIENT, mayFail);
             // Two kinds of failure: one that takes the file system's own blocks too, and one of data only.
@@ -55,9 +54,13 @@ final class KillSeries {
                             : FaultyDisk.create(Disk.FileSystem.EXT4);
                     Peer peer = Peer.of(kind, disk.root().resolve("root"), state);
                     KillRounds run = new KillRounds(peer, disk, load, hasSmallLog, seed + done, tally)) {
-                run.run(Math.min(ofARoot, most - done));
+                run.run(Math.min(ofARoot, (done < rounds ? rounds : most) - done));
             }
         }
         return tally;
+    }
+
+    private static boolean isOneLeft(Tally tally) {
+        return !tally.neverReached(KillRounds.OF_LOADS).isEmpty();
     }
 }

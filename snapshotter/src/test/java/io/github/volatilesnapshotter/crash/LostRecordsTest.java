@@ -55,8 +55,7 @@ final class LostRecordsTest {
                 assertThat(layers(peer)).as("accepted by the operator").hasSizeLessThan(LAYERS);
             } finally {
                 peer.kill();
-                Traces.unmountBelow(peer.root());
-                Traces.unmountBelow(peer.state());
+                Traces.unmountAllOf(peer);
             }
         }
     }

@@ -12,6 +12,12 @@ import java.util.stream.Stream;
 final class Traces {
     private Traces() {}
 
+    /** Detaches what a daemon has mounted. */
+    static void unmountAllOf(Peer peer) throws IOException {
+        unmountBelow(peer.root());
+        unmountBelow(peer.state());
+    }
+
     /** Detaches every mount below the directory. */
     static void unmountBelow(Path directory) throws IOException {
         List<String> mountPoints = MountInfo.all().stream()
